@@ -1,0 +1,76 @@
+"""Package klue-beam. Tool settings live in pyproject.toml, exact versions for a checkout in constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOMS = ("schemas", "transforms", "beam_pipelines")
+
+GCP = ["apache-beam[gcp]>=2.77", "smart_open[gcs]>=7.0"]
+AWS = ["apache-beam[aws]>=2.77", "smart_open[s3]>=7.0"]
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]
+KIWI = ["kiwipiepy>=0.24"]
+DEV = [
+    *GCP,
+    "build>=1.2",
+    "duckdb>=1.1",
+    "hypothesis>=6.100",
+    "mypy>=1.15",
+    "pandas-stubs>=2.2",
+    "pytest>=8.3",
+    "ruff>=0.9",
+    "types-PyYAML>=6.0",
+]
+
+setup(
+    name="klue-beam",
+    version="0.1.0",
+    description="Annotate Korean text dumps with the KLUE tasks: Apache Beam pipelines from text to Parquet",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]),
+    package_data={
+        **{room: ["py.typed"] for room in ROOMS},
+        "transforms.models": ["embedded/**"],
+        "transforms.splitters": ["*.npz", "*.safetensors", "*.json"],
+    },
+    python_requires=">=3.11",
+    install_requires=[
+        "apache-beam>=2.77",
+        "dask>=2025.1",
+        "distributed>=2025.1",
+        "huggingface_hub>=1.31",
+        "kss>=6.0.6",
+        "numpy>=2.0",
+        "psutil>=6.0",
+        "pyarrow>=18",
+        "python-mecab-ko>=1.3.7",  # what kss takes for its backend "mecab"; its dictionary comes along
+        "rich>=13.9",
+        "safetensors>=0.8",
+        "scikit-learn>=1.5",
+        "scipy>=1.14",
+        "seqeval>=1.2.2",
+        "smart_open[zst]>=7.0",
+        "tokenizers>=0.23.1",
+        "torch>=2.6",
+        "transformers>=5.0",
+    ],
+    extras_require={
+        "gcp": GCP,
+        "aws": AWS,
+        "onnx": ONNX,
+        "kiwi": KIWI,
+        "dev": DEV,
+        "all": [*GCP, *AWS, *ONNX, *KIWI],
+    },
+    entry_points={"console_scripts": ["klue-beam = beam_pipelines.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Natural Language :: Korean",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Text Processing :: Linguistic",
+        "Typing :: Typed",
+    ],
+)
