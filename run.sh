@@ -63,7 +63,8 @@ set_up() {
     echo "Bringing $venv up to date." >&2
   fi
   rm -f "$stamp"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+  # setuptools warns of every editable install; nothing here can shadow it.
+  PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     -c "$root/constraints.txt" -e "$root[dev,kiwi]" >&2
   printf '%s\n' "$wanted" >"$stamp"
 }
