@@ -1,0 +1,207 @@
+"""`klue-beam train`: fine-tune one task on a Hugging Face encoder, or several tasks on one shared encoder."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from schemas.labels import DEPRELS, NER_TYPES, TASKS
+from transforms.formats.klue import read_dp, read_ner, read_re, read_tc, split_dependency_examples
+from transforms.models.checkpoint import build_encoder, load_encoder, resolve_folder, load_model, save_model
+from transforms.models.heads import DependencyHead
+from transforms.models.multitask import MultiTaskModel, count_parameters
+from transforms.models.pieces import TextTokenizer
+from transforms.models.spec import ModelSpec
+from transforms.models.training.objectives import (
+    DependencyObjective,
+    EntityObjective,
+    Objective,
+    RelationObjective,
+    TopicObjective,
+)
+from transforms.models.training.trainer import Step, TrainConfig, train
+from transforms.models.training.treebanks import read_head_final
+from transforms.models.training.weak_entities import label_weakly, read_form_table, read_raw_sentences
+
+DATA_NAMES: Final = {
+    "tc": "KLUE-TC (ynat .json or .csv)",
+    "ner": "KLUE-NER (.tsv)",
+    "re": "KLUE-RE (.json or .jsonl)",
+    "dp": "KLUE-DP (.tsv)",
+    "ner_raw": "sentences without entity labels, labelled by ner_forms where that is sure",
+    "ner_forms": "entity surface forms with fine labels and frequencies",
+    "dp_aux": "a CoNLL-U treebank with another scheme: trained through a head of its own, which is not stored",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="klue-beam train",
+        description="Fine-tune the tasks of KLUE on one encoder and write a model folder for `annotate --model`.",
+        epilog="Example: klue-beam train --task tc --data ynat.csv --base klue/bert-base --output my-topics",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--task", required=True, help=f"comma-separated, out of {','.join(TASKS)}")
+    parser.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        metavar="NAME=FILE",
+        help="what to learn from; a bare FILE for a single task. Names: "
+        + "; ".join(f"{name}: {what}" for name, what in DATA_NAMES.items()),
+    )
+    parser.add_argument("--base", default="klue/bert-base", help="hub name or folder of an encoder, a model folder, or `scratch`")
+    parser.add_argument("--output", required=True, help="the model folder; checkpoints lie in it until the run is complete")
+    parser.add_argument("--name", help="what provenance calls the model (default: the output folder's name)")
+    parser.add_argument("--epochs", nargs="*", default=[], metavar="NAME=N", help="passes over each data set; fractions are fine")
+    parser.add_argument("--all_dp_rows", action="store_true", help="train on the held-out fifth of the KLUE-DP rows too")
+    for field in dataclasses.fields(TrainConfig):
+        if field.name not in ("epochs", "bf16"):
+            parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it")
+    parser.add_argument("--pair_layers", type=int, default=2, help="top layers that run again for each entity pair")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
+    parser.add_argument("--stop_after", type=int, help="stop after so many steps, with a checkpoint to go on from")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `klue-beam train`; the exit code is 0 when done, 2 for a wrong call."""
+    args = build_parser().parse_args(argv)
+    console = Console(stderr=True)
+    try:
+        tasks = tuple(task for task in TASKS if task in args.task.split(","))
+        data = _pairs(args.data, "data", default_name=args.task if len(tasks) == 1 else None)
+        epochs = {name: float(value) for name, value in _pairs(args.epochs, "epochs").items()}
+        if unknown := [name for name in (*data, *epochs) if name not in DATA_NAMES]:
+            raise ValueError(f"--data and --epochs must name {', '.join(DATA_NAMES)}, got {unknown[0]}.")
+        if not tasks or (missing := [task for task in tasks if task not in data]):
+            raise ValueError(f"Each task needs its data, got none for {missing[0] if tasks else args.task!r}.")
+        return _run(args, tasks, data, epochs, console)
+    except ValueError as error:
+        console.print(f"[red]{error}[/red]", highlight=False)
+        return 2
+
+
+def _pairs(items: Sequence[str], option: str, default_name: str | None = None) -> dict[str, str]:
+    pairs = {}
+    for item in items:
+        name, found, value = item.partition("=")
+        if not found and default_name is None:
+            raise ValueError(f"--{option} must be NAME=VALUE, got {item!r}. Names: {', '.join(DATA_NAMES)}.")
+        pairs[name if found else str(default_name)] = value if found else item
+    return pairs
+
+
+def _run(
+    args: argparse.Namespace,
+    tasks: tuple[str, ...],
+    data: Mapping[str, str],
+    epochs: Mapping[str, float],
+    console: Console,
+) -> int:
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    folder = Path(args.output)
+    spec = ModelSpec(name=args.name or folder.name, tasks=tasks, pair_layers=args.pair_layers)
+    encoder, tokenizer = load_encoder(args.base)
+    model = MultiTaskModel(spec, encoder)
+    model.copy_pair_layers()
+    extra = nn.ModuleDict()
+    objectives = load_objectives(tasks, data, model, extra, hold_out_dp=not args.all_dp_rows)
+    options = {f.name: getattr(args, f.name) for f in dataclasses.fields(TrainConfig) if f.name not in ("epochs", "bf16")}
+    config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
+    sizes = ", ".join(f"{o.name} {len(o.texts):,}" for o in objectives)
+    console.print(f"{count_parameters(model):,} parameters; examples: {sizes}", highlight=False)
+    with _Display(console) as display:
+        complete = train(model, extra, tokenizer, objectives, config, folder, display.show, args.stop_after)
+    if not complete:
+        console.print(f"Stopped. The same command goes on from the checkpoint in {folder}.", highlight=False)
+        return 0
+    save_model(model, tokenizer, folder)
+    console.print(f"Trained. The model is in {folder}; use it with --model {folder}.", highlight=False)
+    return 0
+
+
+def load_objectives(
+    tasks: Sequence[str], data: Mapping[str, str], model: MultiTaskModel, extra: nn.ModuleDict, *, hold_out_dp: bool
+) -> list[Objective]:
+    """Read the data sets of a run.
+
+    Args:
+      tasks: the tasks to learn.
+      data: file by name (DATA_NAMES).
+      model: gives label sets and sizes.
+      extra: heads that serve training only are added to it.
+      hold_out_dp: leave out the fifth of the KLUE-DP rows that scores are quoted on.
+    """
+    spec = model.spec
+    objectives: list[Objective] = []
+    if "tc" in tasks:
+        objectives.append(TopicObjective("tc", read_tc(data["tc"]), spec.topics))
+    if "ner" in tasks:
+        gold = read_ner(data["ner"])
+        objectives.append(EntityObjective("ner", gold, spec.ner_types))
+        if "ner_raw" in data and "ner_forms" in data:
+            known = {example.text for example in gold}
+            texts = [text for text in read_raw_sentences(data["ner_raw"]) if text not in known]
+            weak = label_weakly(texts, read_form_table(data["ner_forms"]), gold)
+            objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
+    if "re" in tasks:
+        objectives.append(RelationObjective("re", read_re(data["re"]), spec.relations, spec.mention_types))
+    if "dp" in tasks:
+        trees = read_dp(data["dp"])
+        trees = split_dependency_examples(trees)[0] if hold_out_dp else trees
+        objectives.append(DependencyObjective("dp", trees, DEPRELS))
+        if "dp_aux" in data:
+            others = read_head_final(data["dp_aux"])
+            deprels = sorted({deprel for tree in others for deprel in tree.deprels})
+            size = model.encoder.config.hidden_size
+            extra["dp_aux"] = DependencyHead(size, spec.arc_size, spec.label_size, len(deprels))
+            objectives.append(DependencyObjective("dp_aux", others, deprels, extra["dp_aux"]))
+    return objectives
+
+
+class _Display:
+    """A progress bar on a terminal, a line now and then elsewhere; losses are running means by data set."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._means: dict[str, float] = {}
+        self._progress = Progress(
+            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"),
+            console=console, disable=not console.is_terminal,
+        )
+        self._bar: Any = None
+
+    def __enter__(self) -> "_Display":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, step: Step) -> None:
+        mean = self._means.get(step.objective, step.loss)
+        self._means[step.objective] = 0.98 * mean + 0.02 * step.loss
+        losses = " ".join(f"{name} {loss:.3f}" for name, loss in sorted(self._means.items()))
+        if self._console.is_terminal:
+            if self._bar is None:
+                self._bar = self._progress.add_task("", total=step.n_steps)
+            self._progress.update(self._bar, completed=step.step, description=losses)
+        elif step.step % 50 == 0 or step.step == step.n_steps:
+            self._console.print(
+                f"step {step.step}/{step.n_steps}  loss {losses}  {step.tokens_per_second:.0f} tokens/s", highlight=False
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,144 @@
+"""Saving and loading multi-task models: safetensors, matrices as int8 by output channel with fp16 scales."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from transforms.models.multitask import MultiTaskModel
+from transforms.models.pieces import TextTokenizer
+from transforms.models.spec import SPEC_FILE, ModelSpec
+
+WEIGHTS_FILE: Final = "model.safetensors"
+SCALE_SUFFIX: Final = ".scale"
+EMBEDDED_DIR: Final = Path(__file__).parent / "embedded"
+
+
+def resolve_folder(name: str) -> Path | None:
+    """Give the folder of a multi-task model: an embedded one by its name, or a local one by its path; else None."""
+    for folder in (EMBEDDED_DIR / name, Path(name)):
+        if (folder / SPEC_FILE).is_file():
+            return folder
+    return None
+
+
+def hash_folder(folder: Path) -> str:
+    """Hash a model's files, names and bytes, documentation left out.
+
+    Returns:
+      The sha256 as a hex digest.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix != ".md" and not path.name.startswith("."):
+            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Store a matrix as int8 with a scale a row (an output channel of a linear layer, a piece of an embedding).
+
+    Args:
+      weight: Shape: (rows, …), floating point.
+
+    Returns:
+      The int8 weights and their fp16 scales of shape (rows,), so that weight is about int8 times scale.
+
+    >>> q, scale = quantize_rows(torch.tensor([[1.0, -0.5], [0.0, 0.0]]))
+    >>> q.tolist(), dequantize_rows(q, scale).tolist()[1]
+    ([[127, -64], [0, 0]], [0.0, 0.0])
+    """
+    flat = weight.float().flatten(1)
+    scale = (flat.abs().amax(1) / 127).clamp(min=2**-24).half()
+    quantized = (flat / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
+    return quantized.view(weight.shape), scale
+
+
+def dequantize_rows(quantized: Tensor, scale: Tensor) -> Tensor:
+    """Restore what `quantize_rows` stored, as fp32."""
+    return quantized.float() * scale.float().view(-1, *([1] * (quantized.dim() - 1)))
+
+
+def save_model(model: MultiTaskModel, tokenizer: TextTokenizer, folder: Path) -> None:
+    """Write a model folder: weights (matrices as int8), encoder configuration, spec, tokenizer.
+
+    Args:
+      model: on any device.
+      tokenizer: the one that the encoder was trained with.
+      folder: made if absent.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stored: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.dim() >= 2 and tensor.is_floating_point():
+            stored[name], stored[name + SCALE_SUFFIX] = quantize_rows(tensor)
+        elif tensor.is_floating_point():
+            stored[name] = tensor.half()
+    save_file({name: tensor.contiguous().cpu() for name, tensor in stored.items()}, folder / WEIGHTS_FILE)
+    model.encoder.config.save_pretrained(folder)
+    tokenizer.tokenizer.save_pretrained(folder)
+    model.spec.save(folder)
+
+
+def build_encoder(config: Any) -> Any:
+    """Build an encoder with random weights, without the pooler that no head reads."""
+    try:
+        return AutoModel.from_config(config, add_pooling_layer=False)
+    except TypeError:  # families that have no pooler do not know the argument
+        return AutoModel.from_config(config)
+
+
+def load_model(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
+    """Read a model folder that `save_model` wrote; the weights are restored to fp32.
+
+    Raises:
+      ValueError: if a file is missing or does not belong to the others.
+    """
+    spec = ModelSpec.load(folder)
+    try:
+        model = MultiTaskModel(spec, build_encoder(AutoConfig.from_pretrained(folder)))
+        stored = load_file(folder / WEIGHTS_FILE)
+        weights = {
+            name: dequantize_rows(tensor, stored[name + SCALE_SUFFIX])
+            if name + SCALE_SUFFIX in stored
+            else tensor.float()
+            for name, tensor in stored.items()
+            if not name.endswith(SCALE_SUFFIX)
+        }
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+        missing = [name for name in missing if not name.endswith("position_ids")]
+        if missing or unexpected:
+            raise ValueError(f"weights missing: {missing[:3]}, weights unknown: {unexpected[:3]}")
+        tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(folder))
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{folder} must hold a whole multi-task model, got: {error} Copy or train it again.") from error
+    model.eval()
+    return model, tokenizer
+
+
+def load_encoder(base: str) -> tuple[Any, TextTokenizer]:
+    """Load an encoder to train from: a multi-task model's, or a Hugging Face one by folder or hub name.
+
+    Raises:
+      ValueError: if there is no such encoder, or its tokenizer is not a fast one.
+    """
+    folder = resolve_folder(base)
+    if folder is not None:
+        model, tokenizer = load_model(folder)
+        return model.encoder, tokenizer
+    try:
+        tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(base))
+        config = AutoConfig.from_pretrained(base)
+        options = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta") else {}
+        encoder = AutoModel.from_pretrained(base, use_safetensors=True, **options)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"`base` must be a model folder or a hub name, got {base!r}: {error}") from error
+    return encoder.float(), tokenizer

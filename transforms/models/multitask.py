@@ -1,0 +1,68 @@
+"""One encoder with the heads of several tasks."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transforms.models.heads import CharacterTagHead, DependencyHead, RelationHead, TopicHead
+from transforms.models.spec import ModelSpec, bio_tags
+
+
+class MultiTaskModel(nn.Module):
+    """An encoder and a head for each task of its spec.
+
+    Args:
+      spec: tasks, labels and head sizes.
+      encoder: a Hugging Face encoder (BERT, RoBERTa, ELECTRA, …).
+    """
+
+    def __init__(self, spec: ModelSpec, encoder: Any) -> None:
+        super().__init__()
+        self.spec = spec
+        self.encoder = encoder
+        size = encoder.config.hidden_size
+        if "tc" in spec.tasks:
+            self.topic = TopicHead(size, len(spec.topics))
+        if "ner" in spec.tasks:
+            self.entity = CharacterTagHead(size, len(bio_tags(spec.ner_types)), spec.char_positions)
+            if spec.mention_types:
+                self.mention = CharacterTagHead(size, len(bio_tags(spec.mention_types)), spec.char_positions)
+        if "re" in spec.tasks:
+            self.relation = RelationHead(encoder.config, spec.pair_layers, len(spec.relations))
+        if "dp" in spec.tasks:
+            self.dependency = DependencyHead(size, spec.arc_size, spec.label_size, len(spec.deprels))
+
+    def copy_pair_layers(self) -> None:
+        """Start the pair layers from the encoder's top layers, where these are BERT's."""
+        layers = getattr(getattr(self.encoder, "encoder", None), "layer", None)
+        if "re" in self.spec.tasks and self.encoder.config.model_type == "bert" and layers is not None:
+            for ours, theirs in zip(self.relation.layers, layers[-self.spec.pair_layers :], strict=True):
+                ours.copy_bert(theirs)
+
+    def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the encoder.
+
+        Args:
+          input_ids, mask: Shape: (B, L).
+
+        Returns:
+          The last hidden states and those below the layers that run again for pairs. Shape of both: (B, L, H).
+        """
+        output = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
+        states = output.hidden_states
+        return output.last_hidden_state, states[len(states) - 1 - self.spec.pair_layers]
+
+    def forward(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Same as `encode`."""
+        return self.encode(input_ids, mask)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count a model's parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def to_tensor(array: Any, device: torch.device) -> Tensor:
+    """Move a numpy array to the device."""
+    return torch.from_numpy(array).to(device)

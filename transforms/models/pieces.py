@@ -1,0 +1,254 @@
+"""Tokenising a batch of texts into flat arrays of pieces with exact code-point spans, and laying units of them out."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.codepoints import CodePoints, Eojeols, Ints, find_eojeols, ranges, to_code_points
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pieces:
+    """The pieces of several texts, without special tokens.
+
+    Attributes:
+      ids: vocabulary ids. Shape: (n_pieces,).
+      begin, end: half-open code points in the flat array of all texts, white space trimmed; disjoint and ascending.
+        A piece that has no code point of its own is empty. Shape: (n_pieces,).
+      offsets: where the pieces of each text begin. Shape: (n_texts + 1,).
+      piece_of_char: the piece that each code point is of, -1 for none. Shape: (n_chars,).
+    """
+
+    ids: Ints
+    begin: Ints
+    end: Ints
+    offsets: Ints
+    piece_of_char: Ints
+
+    @property
+    def lengths(self) -> Ints:
+        """Pieces of each text. Shape: (n_texts,)."""
+        return np.diff(self.offsets)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EncodedTexts:
+    """A batch of texts as a model reads it.
+
+    Attributes:
+      texts: the texts.
+      chars: their code points.
+      pieces: their pieces.
+      eojeols: their white-space-separated words.
+      eojeol_first, eojeol_last: first and last piece of each eojeol, counted from the text's first piece; -1 where the
+        text has no piece before its end. Shape: (n_eojeols,).
+    """
+
+    texts: Sequence[str]
+    chars: CodePoints
+    pieces: Pieces
+    eojeols: Eojeols
+    eojeol_first: Ints
+    eojeol_last: Ints
+
+
+class TextTokenizer:
+    """A fast tokenizer seen as: texts in, flat arrays of pieces with exact spans out.
+
+    Args:
+      tokenizer: a `PreTrainedTokenizerFast`.
+
+    Raises:
+      ValueError: if the tokenizer is not a fast one, which alone knows offsets.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise ValueError(
+                f"The tokenizer must be a fast one (it alone knows offsets), got {type(tokenizer).__name__}. "
+                "Save the checkpoint with a tokenizer.json, or convert it with AutoTokenizer(..., use_fast=True)."
+            )
+        self.tokenizer = tokenizer
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        bare = tokenizer("가", add_special_tokens=False)["input_ids"]
+        full = tokenizer("가")["input_ids"]
+        cut = next(i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare)
+        self.prefix = np.array(full[:cut], dtype=np.int64)
+        self.suffix = np.array(full[cut + len(bare) :], dtype=np.int64)
+        self.pad_id = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0)
+
+    @property
+    def n_special(self) -> int:
+        """How many special tokens stand around a text."""
+        return len(self.prefix) + len(self.suffix)
+
+    def encode(self, texts: Sequence[str]) -> EncodedTexts:
+        """Tokenise texts in one call.
+
+        Args:
+          texts: strings without lone surrogates.
+        """
+        chars = to_code_points(texts)
+        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+        np.cumsum([len(encoding) for encoding in encodings], out=offsets[1:])
+        flat = itertools.chain.from_iterable
+        ids = np.fromiter(flat(encoding.ids for encoding in encodings), dtype=np.int64, count=offsets[-1])
+        spans = np.fromiter(
+            flat(flat(encoding.offsets for encoding in encodings)), dtype=np.int64, count=2 * offsets[-1]
+        ).reshape(-1, 2)
+        spans = spans + np.repeat(chars.offsets[:-1], np.diff(offsets))[:, None]
+        pieces = _locate(chars, ids, spans[:, 0], spans[:, 1], offsets)
+        eojeols, eojeol_of_char = find_eojeols(chars)
+        first, last = _eojeol_pieces(pieces, eojeols, eojeol_of_char)
+        return EncodedTexts(texts, chars, pieces, eojeols, first, last)
+
+
+def _locate(chars: CodePoints, ids: Ints, begin: Ints, end: Ints, offsets: Ints) -> Pieces:
+    """Trim white space off the spans, make them disjoint, and note which piece each code point is of."""
+    space = np.append(chars.is_space, False)
+    while (leading := (begin < end) & space[begin]).any():
+        begin = begin + leading
+    while (trailing := (begin < end) & space[np.maximum(end, 1) - 1]).any():
+        end = end - trailing
+    # Several pieces of one code point (normalisation, bytes): the first has it, the others are empty.
+    reached = np.maximum.accumulate(np.concatenate(([0], end)))[:-1] if len(end) else end
+    begin = np.minimum(np.maximum(begin, reached), np.maximum(end, reached))
+    end = np.maximum(end, begin)
+    piece_of_char = np.full(len(chars.codes), -1, dtype=np.int64)
+    which, char = ranges(begin, end)
+    piece_of_char[char] = which
+    return Pieces(ids, begin, end, offsets, piece_of_char)
+
+
+def _eojeol_pieces(pieces: Pieces, eojeols: Eojeols, eojeol_of_char: Ints) -> tuple[Ints, Ints]:
+    """Find each eojeol's first and last piece; one without pieces takes the last piece before it."""
+    n_eojeols = len(eojeols.begin)
+    solid = np.flatnonzero(pieces.end > pieces.begin)
+    eojeol = eojeol_of_char[pieces.begin[solid]]
+    first = np.full(n_eojeols, -1, dtype=np.int64)
+    last = np.full(n_eojeols, -1, dtype=np.int64)
+    first[eojeol[::-1]] = solid[::-1]
+    # A piece can reach over several eojeols only where the tokenizer does not split at white space.
+    last[eojeol_of_char[pieces.end[solid] - 1]] = solid
+    last = np.maximum(last, first)
+    text_first = np.repeat(pieces.offsets[:-1], np.diff(eojeols.offsets))
+    missing = first < 0
+    filled = np.maximum.accumulate(last) if n_eojeols else last
+    first = np.where(missing, filled, first)
+    last = np.where(missing, filled, last)
+    return np.maximum(first - text_first, -1), np.maximum(last - text_first, -1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Units:
+    """What passes through the encoder as one sequence each: a whole text, or a window of a long one.
+
+    Attributes:
+      text: which text. Shape: (n_units,).
+      begin, end: half-open pieces, counted in the flat array of all pieces. Shape: (n_units,).
+    """
+
+    text: Ints
+    begin: Ints
+    end: Ints
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def take(self, index: npt.NDArray[Any]) -> "Units":
+        """Give the units of these numbers, in this order."""
+        return Units(self.text[index], self.begin[index], self.end[index])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PaddedInputs:
+    """Units laid out for one forward pass.
+
+    Attributes:
+      input_ids: Shape: (batch_size, seq_len).
+      mask: 1 for a token, 0 for padding. Shape: (batch_size, seq_len).
+      n_prefix: special tokens before the first piece.
+    """
+
+    input_ids: Ints
+    mask: Ints
+    n_prefix: int
+
+
+def pad_units(encoded: EncodedTexts, units: Units, tokenizer: TextTokenizer) -> PaddedInputs:
+    """Lay units out with their special tokens, padded to the longest."""
+    lengths = units.end - units.begin
+    n_prefix, n_suffix = len(tokenizer.prefix), len(tokenizer.suffix)
+    width = int(lengths.max(initial=0)) + n_prefix + n_suffix
+    input_ids = np.full((len(units), width), tokenizer.pad_id, dtype=np.int64)
+    input_ids[:, :n_prefix] = tokenizer.prefix
+    unit, piece = ranges(units.begin, units.end)
+    input_ids[unit, piece - units.begin[unit] + n_prefix] = encoded.pieces.ids[piece]
+    for i in range(n_suffix):
+        input_ids[np.arange(len(units)), lengths + n_prefix + i] = tokenizer.suffix[i]
+    mask = (np.arange(width) < (lengths + n_prefix + n_suffix)[:, None]).astype(np.int64)
+    return PaddedInputs(input_ids, mask, n_prefix)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CharIndex:
+    """Where the encoder's output for each scored code point stands.
+
+    Attributes:
+      unit: which unit of the batch. Shape: (n_scored,).
+      token: position in the unit's sequence. Shape: (n_scored,).
+      nth: the how-manieth code point of its piece. Shape: (n_scored,).
+      char: which code point, in the flat array of all texts. Shape: (n_scored,).
+    """
+
+    unit: Ints
+    token: Ints
+    nth: Ints
+    char: Ints
+
+
+def index_chars(encoded: EncodedTexts, units: Units, n_prefix: int) -> CharIndex:
+    """List the code points of units that a piece covers; white space has none."""
+    pieces = encoded.pieces
+    unit, piece = ranges(units.begin, units.end)
+    which, char = ranges(pieces.begin[piece], pieces.end[piece])
+    unit, piece = unit[which], piece[which]
+    solid = ~encoded.chars.is_space[char]
+    unit, piece, char = unit[solid], piece[solid], char[solid]
+    return CharIndex(unit, piece - units.begin[unit] + n_prefix, char - pieces.begin[piece], char)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EojeolIndex:
+    """Where the eojeols of whole texts stand in a batch.
+
+    Attributes:
+      first, last: token positions of an eojeol's first and last piece, 0 past the text's last eojeol.
+        Shape: (batch_size, n_eojeols).
+      n_eojeols: eojeols of each text. Shape: (batch_size,).
+    """
+
+    first: Ints
+    last: Ints
+    n_eojeols: Ints
+
+
+def index_eojeols(encoded: EncodedTexts, text: Ints, n_prefix: int) -> EojeolIndex:
+    """List the eojeols of whole texts, padded to the text that has most."""
+    begin, end = encoded.eojeols.offsets[text], encoded.eojeols.offsets[text + 1]
+    counts = end - begin
+    shape = (len(text), int(counts.max(initial=0)))
+    row, eojeol = ranges(begin, end)
+    column = eojeol - begin[row]
+    first, last = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    # An eojeol before any piece (-1) falls on the special token before the text, or on its first piece.
+    first[row, column] = np.maximum(encoded.eojeol_first[eojeol] + n_prefix, 0)
+    last[row, column] = np.maximum(encoded.eojeol_last[eojeol] + n_prefix, 0)
+    return EojeolIndex(first, last, counts)

@@ -1,0 +1,87 @@
+"""What a multi-task model folder says of itself: its tasks, labels, head sizes and calibration."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES, RELATIONS, TASKS, TOPICS
+
+SPEC_FILE: Final = "klue_beam.json"
+FORMAT: Final = 1
+
+
+def bio_tags(types: Sequence[str]) -> tuple[str, ...]:
+    """Give the BIO tags of entity types, O first, then B and I of each type.
+
+    >>> bio_tags(["PS", "LC"])
+    ('O', 'B-PS', 'I-PS', 'B-LC', 'I-LC')
+    """
+    return ("O", *(f"{prefix}-{name}" for name in types for prefix in "BI"))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Calibration:
+    """Temperature and class biases fitted after training: softmax(logits / temperature + bias).
+
+    Reference: Guo et al., 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599
+    """
+
+    temperature: float = 1.0
+    bias: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """The shape of a multi-task model, stored beside its weights.
+
+    Attributes:
+      name: what provenance calls the model.
+      tasks: the tasks that it has heads for.
+      topics, ner_types, mention_types, relations, deprels: label sets, in model order.
+      char_positions: how many code points of a piece have tag weights of their own.
+      pair_layers: encoder layers that run again for each pair of entities.
+      arc_size, label_size: widths of the dependency head.
+      calibration: by output: tc, ner, mention, re, arc, deprel.
+    """
+
+    name: str
+    tasks: tuple[str, ...] = TASKS
+    topics: tuple[str, ...] = TOPICS
+    ner_types: tuple[str, ...] = NER_TYPES
+    mention_types: tuple[str, ...] = RE_ONLY_TYPES
+    relations: tuple[str, ...] = RELATIONS
+    deprels: tuple[str, ...] = DEPRELS
+    char_positions: int = 6
+    pair_layers: int = 2
+    arc_size: int = 256
+    label_size: int = 64
+    calibration: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the spec into a model folder."""
+        fields = {"format": FORMAT, **dataclasses.asdict(self)}
+        text = json.dumps(fields, ensure_ascii=False, indent=1)
+        (folder / SPEC_FILE).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "ModelSpec":
+        """Read the spec of a model folder.
+
+        Raises:
+          ValueError: if the file is of another format or lacks a field.
+        """
+        path = folder / SPEC_FILE
+        try:
+            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found = fields.pop("format")
+            if found != FORMAT:
+                raise ValueError(f"{path} must be of format {FORMAT}, got {found}. Use the version that wrote it.")
+            fields["calibration"] = {
+                name: Calibration(value["temperature"], tuple(value["bias"]))
+                for name, value in fields["calibration"].items()
+            }
+            return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} must hold a model's spec, got {error}. Train or copy the model again.") from error

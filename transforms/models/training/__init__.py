@@ -1,0 +1,1 @@
+"""Training: objectives, the loop, calibration, and labels made from other sources."""
