@@ -157,6 +157,30 @@ def read_dp(path: str) -> list[DependencyExample]:
     return examples
 
 
+def mentions_of_tags(tags: Sequence[str | None]) -> list[Mention]:
+    """Give the entities that character tags mark.
+
+    Strict IOB2: an entity begins with B- and goes on with I- of its type.
+
+    Args:
+      tags: out of NER_TAGS, or None where it is not known what the character is.
+
+    Returns:
+      The entities in order of begin; an I- that goes on with nothing is none.
+
+    >>> mentions_of_tags(["B-PS", "I-PS", "O", "I-LC", "B-LC"])
+    [Mention(begin=0, end=2, type='PS'), Mention(begin=4, end=5, type='LC')]
+    """
+    mentions, begin, inside = [], 0, ""
+    for index, tag in enumerate([*tags, "O"]):
+        if inside and tag != inside:
+            mentions.append(Mention(begin, index, inside[2:]))
+            inside = ""
+        if tag and tag.startswith("B-"):
+            begin, inside = index, f"I-{tag[2:]}"
+    return mentions
+
+
 def split_dependency_examples(
     examples: Sequence[DependencyExample],
 ) -> tuple[list[DependencyExample], list[DependencyExample]]:
