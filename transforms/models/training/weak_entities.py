@@ -78,7 +78,7 @@ def read_form_table(path: str) -> dict[str, dict[str, int]]:
     return table
 
 
-def read_unlabelled(path: str, known: Iterable[EntityExample] = ()) -> list[tuple[str, str]]:
+def read_raw_sentences(path: str, known: Iterable[EntityExample] = ()) -> list[str]:
     """Read a table with the tab-separated columns guid and sentence, without sentences that are known.
 
     Args:
@@ -87,7 +87,7 @@ def read_unlabelled(path: str, known: Iterable[EntityExample] = ()) -> list[tupl
         without white space and in compatibility form (NFKC), since copies of a corpus differ in both.
 
     Returns:
-      (guid, text) of each other sentence, each text once.
+      The other sentences, each text once.
 
     Raises:
       ValueError: on a malformed line, with its path and line.
@@ -101,7 +101,7 @@ def read_unlabelled(path: str, known: Iterable[EntityExample] = ()) -> list[tupl
             raise ValueError(f"{path}, line {number}: a line must be guid and sentence, got {line[:80]!r}.")
         folded = _folded(columns[1])
         if columns[0] not in guids and folded not in seen:
-            sentences.append((columns[0], columns[1]))
+            sentences.append(columns[1])
         seen.add(folded)
     return sentences
 
