@@ -1,12 +1,20 @@
 """The chain of chunks that makes a segment, checked: a runner that loses, doubles or reorders one fails loudly."""
 
+from typing import Final
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.reject import REJECT
 from schemas.shard import Chunk, Shard, Tally
 from transforms.write_checks import ContractError, check_batch, check_rows
+
+Records = npt.NDArray[np.int64]
+
+READ_STAGE: Final = "read"
+"""Rejects of this stage are records that gave no document; those of later stages belong to rows that are there."""
 
 
 class ChainChecker:
@@ -79,37 +87,45 @@ class ChainChecker:
 
     def _check_records(self, chunk: Chunk) -> int:
         """Check that every record of the chunk is a document, blank or rejected; give how many are rejected."""
-        tally, rejects = chunk.tally, chunk.rejects
-        documents = np.unique(np.asarray(chunk.rows.column("record_index")))
-        record = np.asarray(rejects.column("record_index").fill_null(-1))
-        read = np.asarray(pc.equal(rejects.column("stage"), "read"))
-        rejected = record[read & (record >= 0)]
+        tally = chunk.tally
         self._check_sources(chunk)
-        self._none_of(record[~read & ~np.isin(record, documents)], "has a reject of a later stage, but no row")
-        self._none_of(rejected[np.isin(rejected, documents)], "is in the rows and in the rejects of the readers")
-        distinct, times = np.unique(rejected, return_counts=True)
-        self._none_of(distinct[times > 1], "is in the rejects of the readers more than once")
-        outside = np.concatenate((documents, distinct))
-        outside = outside[(outside < tally.first_record) | (outside >= tally.end_record)]
-        self._none_of(outside, f"is not one of the chunk's records {tally.first_record} to {tally.end_record - 1}")
+        documents = np.unique(np.asarray(chunk.rows.column("record_index")))
+        rejected = self._rejected_records(chunk.rejects, documents)
+        covered = np.concatenate((documents, rejected))
+        outside = covered[(covered < tally.first_record) | (covered >= tally.end_record)]
+        self._refuse_any(outside, f"is not one of the chunk's records {tally.first_record} to {tally.end_record - 1}")
         if len(documents) != tally.documents:
             raise self._lost(tally, f"{tally.documents} documents were read, {len(documents)} have rows")
         records = tally.end_record - tally.first_record
-        if records != tally.documents + tally.blanks + len(distinct):
+        if records != tally.documents + tally.blanks + len(rejected):
             raise self._lost(
                 tally,
                 f"{records} records were read, but there are {tally.documents} documents, {tally.blanks} blanks and "
-                f"{len(distinct)} rejected records",
+                f"{len(rejected)} rejected records",
             )
-        return len(distinct)
+        return len(rejected)
+
+    def _rejected_records(self, rejects: pa.RecordBatch, documents: Records) -> Records:
+        """Give the records that the readers rejected, each once; check the other rejects against the documents."""
+        nameless = pc.is_null(rejects.column("record_index"))
+        late = pc.not_equal(rejects.column("stage"), READ_STAGE)
+        for stage in rejects.column("stage").filter(pc.and_(nameless, late)).to_pylist():
+            raise ContractError(f"{self.place}: a reject of stage {stage!r} names no record.")
+        late_records = np.asarray(rejects.column("record_index").filter(late))
+        self._refuse_any(np.setdiff1d(late_records, documents), "has a reject of a later stage, but no row")
+        read = rejects.column("record_index").filter(pc.invert(late)).drop_null()
+        rejected, times = np.unique(np.asarray(read), return_counts=True)
+        self._refuse_any(np.intersect1d(rejected, documents), "is in the rows and in the rejects of the readers")
+        self._refuse_any(rejected[times > 1], "is in the rejects of the readers more than once")
+        return rejected
 
     def _check_sources(self, chunk: Chunk) -> None:
-        for batch in (chunk.rows, chunk.rejects):
+        for what, batch in (("row", chunk.rows), ("reject", chunk.rejects)):
             for source in pc.unique(batch.column("source")).to_pylist():
                 if source != self._shard.source:
-                    raise ContractError(f"{self.place}: a row is of another source, {source!r}.")
+                    raise ContractError(f"{self.place}: a {what} is of another source, {source!r}.")
 
-    def _none_of(self, records: "np.ndarray[tuple[int], np.dtype[np.int64]]", what: str) -> None:
+    def _refuse_any(self, records: Records, what: str) -> None:
         if len(records):
             raise ContractError(f"{self.place}: record {records[0]} {what}.")
 

@@ -153,12 +153,8 @@ class RowChecker:
         )
         self._check_slices("arc", owner, begin, end, items.field("form"))
         first = np.repeat(np.cumsum(counts) - counts, counts)
-        index = np.arange(len(owner)) - first + 1
-        self.refuse(
-            _numbers(items, "index") != index,
-            lambda i: f"arc indexes must count from 1, got a wrong one at {index[i]}",
-            owner,
-        )
+        index, expected = _numbers(items, "index"), np.arange(len(owner)) - first + 1
+        self.refuse(index != expected, lambda i: f"an arc's `index` must be {expected[i]}, got {index[i]}", owner)
         self._check_tree(owner, _numbers(items, "head"), first, counts)
 
     def _check_tree(self, owner: Ints, head: Ints, first: Ints, counts: Ints) -> None:

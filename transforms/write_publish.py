@@ -32,8 +32,7 @@ class PublishError(RuntimeError):
 class AttemptFile:
     """A Parquet file of one attempt at one segment, which no reader of the dataset sees.
 
-    Rows are held until they make a row group, so that memory is bounded by that, and where groups end depends on the
-    rows alone.
+    Rows are held until they make a row group, so memory is bounded by that. The same batches give the same bytes.
 
     Args:
       dataset: the dataset's folder.
