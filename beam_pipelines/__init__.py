@@ -1,0 +1,1 @@
+"""Graphs, their options and the command line: what puts the transforms to work. Imports transforms and schemas."""

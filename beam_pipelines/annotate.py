@@ -1,0 +1,61 @@
+"""The annotation graph: shards in, receipts out, one fused chain between."""
+
+from collections.abc import Sequence
+
+import apache_beam as beam
+
+from schemas.shard import Shard
+from transforms.annotate import Annotate
+from transforms.config import AnnotateConfig
+from transforms.read import ReadShards
+from transforms.split import SplitSentences
+from transforms.write import WriteAnnotations
+
+
+class AnnotateDataset(beam.PTransform):
+    """Annotate shards into a dataset's folder.
+
+    Everything in it fuses into one stage, so that data never waits in memory between two transforms. A resource hint
+    belongs on the whole of it: on one transform inside, it would give that transform an environment of its own and
+    break the chain.
+    """
+
+    def __init__(self, dataset: str, config: AnnotateConfig) -> None:
+        super().__init__()
+        self._dataset = dataset
+        self._config = config
+
+    def expand(self, shards: "beam.PCollection[Shard]") -> "beam.PCollection[str]":
+        """Turn a collection of shards into one of receipts, as JSON."""
+        return (
+            shards
+            | "ReadShards" >> ReadShards(self._dataset, self._config.read)
+            | "SplitSentences" >> SplitSentences(self._config.splitter)
+            | "Annotate" >> Annotate(self._config.model)
+            | "WriteAnnotations" >> WriteAnnotations(self._dataset, self._config)
+        )
+
+
+def build(
+    pipeline: beam.Pipeline, shards: Sequence[Shard], config: AnnotateConfig, dataset: str
+) -> "beam.PCollection[str]":
+    """Add the annotation of some shards to a pipeline.
+
+    The shards are reshuffled, so that a distributed runner spreads them over its workers; they are a few bytes each,
+    and nothing behind them is ever shuffled.
+
+    Args:
+      pipeline: where the graph goes.
+      shards: those still to do. Shards whose receipts are complete do no harm: they are looked up and passed over.
+      config: the dataset's configuration, as its plan holds it.
+      dataset: the dataset's folder.
+
+    Returns:
+      The receipts of the segments committed, as JSON.
+    """
+    return (
+        pipeline
+        | "CreateShards" >> beam.Create(list(shards)).with_output_types(Shard)
+        | "SpreadShards" >> beam.Reshuffle()
+        | "AnnotateDataset" >> AnnotateDataset(dataset, config)
+    )

@@ -1,0 +1,1 @@
+"""`klue-beam verify DIR`: prove that each input record is in a dataset exactly once."""
