@@ -98,7 +98,7 @@ def read_tc(path: str) -> list[TopicExample]:
     try:
         rows = [(f"line {reader.line_num}", row) for row in reader]
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: malformed CSV: {error}.") from error
+        raise ValueError(f"{path}, line {reader.reader.line_num}: malformed CSV: {error}.") from error
     return _convert(path, rows, _topic_of_record)
 
 
@@ -304,10 +304,8 @@ def _blocks(path: str) -> Iterator[tuple[str, int, list[list[str]]]]:
         if content.startswith("## ") or not content.strip("\t "):
             if rows:
                 yield guid or f"sentence-{sentences}", first_line, rows
-                sentences += 1
-                guid, rows = "", []
-            if content.startswith("## "):
-                guid = content[3:].split("\t", 1)[0].strip()
+                sentences, rows = sentences + 1, []
+            guid = content[3:].split("\t", 1)[0].strip() if content.startswith("## ") else ""
             continue
         first_line = first_line if rows else number
         rows.append(content.split("\t"))
