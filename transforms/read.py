@@ -258,7 +258,7 @@ class _ReadShard(beam.DoFn):
         if shard.source not in self._sources:
             self._sources = {source.path: source for source in load_sources(self._dataset)}
         if shard.source not in self._sources:
-            raise ShardReadError(_name_shard(shard, KeyError("the dataset's plan does not know the source")))
+            raise ShardReadError(_name_shard(shard, ValueError("the dataset's plan does not know the source")))
         # Receipts first: a bundle can run again, here or elsewhere, after its segments were committed.
         receipts = load_receipts(self._dataset, shard.shard_id)
         yield from read_shard(shard, self._config, receipts, self._sources[shard.source])

@@ -10,6 +10,13 @@ from transforms.formats.text import Document, RecordError
 JSON_TYPES: Final = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise RecordError(f"malformed JSON: {name} is no JSON number")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def parse_json(line: str, config: ReadConfig) -> Document:
     """Read one line as a JSON object with a text, an id and other fields.
 
@@ -36,7 +43,7 @@ def parse_json(line: str, config: ReadConfig) -> Document:
 
 def _load_object(line: str) -> dict[str, Any]:
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = _DECODER.decode(line)
     except RecursionError as error:
         raise RecordError("malformed JSON: nested too deeply") from error
     except json.JSONDecodeError as error:
@@ -46,10 +53,6 @@ def _load_object(line: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RecordError(f"not a JSON object: {_type_name(value)}")
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise RecordError(f"malformed JSON: {name} is no JSON number")
 
 
 def _doc_id(fields: dict[str, Any], config: ReadConfig) -> str | None:

@@ -18,7 +18,7 @@ class Record(NamedTuple):
 
     Attributes:
       begin, end: half-open byte range in the (decompressed) source, line ends and blank lines after a block included.
-      content: the bytes without the last line end, only the first of them if the record is too long.
+      content: the bytes without the last line end; of a record that is too long its head alone.
       content_bytes: how many bytes the whole content has.
       complete: False for what stands between the last record's end and a break of the stream.
     """
@@ -55,11 +55,11 @@ def line_records(window: ByteWindow, max_record_bytes: int) -> Iterator[Record]:
 def _pass_line(window: ByteWindow, max_record_bytes: int) -> Record:
     line_bytes = _line_bytes(window, max_record_bytes)
     if line_bytes < 0:
-        return _pass_long_line(window)
+        return _pass_long_line(window, max_record_bytes)
     begin, line = window.position, window.peek(line_bytes)
     window.advance(line_bytes)
     content = _without_line_end(line)
-    kept = content if len(content) <= max_record_bytes else content[:MAX_RAW_BYTES]
+    kept = content if len(content) <= max_record_bytes else content[: _head_bytes(max_record_bytes)]
     complete = line.endswith(b"\n") or window.stream_break is None
     return Record(begin, window.position, kept, len(content), complete)
 
@@ -73,18 +73,22 @@ def _line_bytes(window: ByteWindow, max_record_bytes: int) -> int:
     return line_bytes if line_bytes <= limit_bytes else -1
 
 
-def _pass_long_line(window: ByteWindow) -> Record:
+def _head_bytes(max_record_bytes: int) -> int:
+    """Say how much is kept of a longer record: no more than surely was at hand, however the bytes arrived."""
+    return min(MAX_RAW_BYTES, max_record_bytes)
+
+
+def _pass_long_line(window: ByteWindow, max_record_bytes: int) -> Record:
     """Pass a line that is not held in memory."""
-    begin, head, tail, line_bytes = window.position, window.peek(MAX_RAW_BYTES), b"", -1
+    begin, head, tail, line_bytes = window.position, window.peek(_head_bytes(max_record_bytes)), b"", -1
     while line_bytes < 0 and not window.at_end():
         line_bytes = window.find_line_end(0)
         passed = window.peek(line_bytes if line_bytes >= 0 else window.ahead_bytes())
         tail = (tail + passed)[-LINE_END_BYTES:]
         window.advance(len(passed))
-    head = head[: head.find(b"\n")] if b"\n" in head else head
     content_bytes = window.position - begin - len(tail) + len(_without_line_end(tail))
     complete = line_bytes >= 0 or window.stream_break is None
-    return Record(begin, window.position, head[:content_bytes], content_bytes, complete)
+    return Record(begin, window.position, head, content_bytes, complete)
 
 
 def _without_line_end(line: bytes) -> bytes:
@@ -125,7 +129,7 @@ def _pass_block(window: ByteWindow, max_record_bytes: int) -> Record:
         if len(kept) <= max_record_bytes + LINE_END_BYTES:
             kept += held or line.content
         content_bytes = line_begin - begin + line.content_bytes
-    kept_bytes = content_bytes if content_bytes <= max_record_bytes else MAX_RAW_BYTES
+    kept_bytes = content_bytes if content_bytes <= max_record_bytes else _head_bytes(max_record_bytes)
     complete = ended or window.stream_break is None
     return Record(begin, window.position, bytes(kept[:kept_bytes]), content_bytes, complete)
 
@@ -162,7 +166,7 @@ def file_records(window: ByteWindow, max_record_bytes: int) -> Iterator[Record]:
         return
     begin = window.position
     held = window.read_all(max_record_bytes)
-    content = window.peek(window.ahead_bytes() if held else MAX_RAW_BYTES)
+    content = window.peek(window.ahead_bytes() if held else _head_bytes(max_record_bytes))
     while not window.at_end():
         window.advance(window.ahead_bytes())
     yield Record(begin, window.position, content, window.position - begin, window.stream_break is None)
