@@ -20,25 +20,36 @@ class AnnotateDataset(beam.PTransform):
     break the chain.
     """
 
-    def __init__(self, dataset: str, config: AnnotateConfig) -> None:
+    def __init__(self, dataset: str, config: AnnotateConfig, threads: int = 1) -> None:
+        """Choose where to, what and how.
+
+        Args:
+          dataset: the folder, its plan in it.
+          config: the configuration of that plan.
+          threads: for the models' arithmetic, in each worker process.
+
+        Raises:
+          ValueError: if a model or the splitter cannot be had here.
+        """
         super().__init__()
         self._dataset = dataset
         self._config = config
+        self._threads = threads
 
-    def expand(self, shards: "beam.PCollection[Shard]") -> "beam.PCollection[str]":
+    def expand(self, shards: beam.PCollection[Shard]) -> beam.PCollection[str]:
         """Turn a collection of shards into one of receipts, as JSON."""
         return (
             shards
             | "ReadShards" >> ReadShards(self._dataset, self._config.read)
             | "SplitSentences" >> SplitSentences(self._config.splitter)
-            | "Annotate" >> Annotate(self._config.model)
+            | "Annotate" >> Annotate(self._config.model, self._threads, keep_metadata=self._config.read.keep_metadata)
             | "WriteAnnotations" >> WriteAnnotations(self._dataset, self._config)
         )
 
 
 def build(
-    pipeline: beam.Pipeline, shards: Sequence[Shard], config: AnnotateConfig, dataset: str
-) -> "beam.PCollection[str]":
+    pipeline: beam.Pipeline, shards: Sequence[Shard], config: AnnotateConfig, dataset: str, threads: int = 1
+) -> beam.PCollection[str]:
     """Add the annotation of some shards to a pipeline.
 
     The shards are reshuffled, so that a distributed runner spreads them over its workers; they are a few bytes each,
@@ -49,6 +60,7 @@ def build(
       shards: those still to do. Shards whose receipts are complete do no harm: they are looked up and passed over.
       config: the dataset's configuration, as its plan holds it.
       dataset: the dataset's folder.
+      threads: for the models' arithmetic, in each worker process.
 
     Returns:
       The receipts of the segments committed, as JSON.
@@ -57,5 +69,5 @@ def build(
         pipeline
         | "CreateShards" >> beam.Create(list(shards)).with_output_types(Shard)
         | "SpreadShards" >> beam.Reshuffle()
-        | "AnnotateDataset" >> AnnotateDataset(dataset, config)
+        | "AnnotateDataset" >> AnnotateDataset(dataset, config, threads)
     )

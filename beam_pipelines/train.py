@@ -13,11 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from schemas.labels import DEPRELS, NER_TYPES, TASKS
-from transforms.formats.klue import read_dp, read_ner, read_re, read_tc, split_dependency_examples
-from transforms.models.checkpoint import build_encoder, load_encoder, resolve_folder, load_model, save_model
+from transforms.formats.klue import EntityExample, read_dp, read_ner, read_re, read_tc, split_dependency_examples
+from transforms.models.checkpoint import load_encoder, save_model
 from transforms.models.heads import DependencyHead
 from transforms.models.multitask import MultiTaskModel, count_parameters
-from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import ModelSpec
 from transforms.models.training.objectives import (
     DependencyObjective,
@@ -28,7 +27,15 @@ from transforms.models.training.objectives import (
 )
 from transforms.models.training.trainer import Step, TrainConfig, train
 from transforms.models.training.treebanks import read_head_final
-from transforms.models.training.weak_entities import label_weakly, read_form_table, read_raw_sentences
+from transforms.models.training.weak_entities import (
+    label_weakly,
+    load_entities,
+    read_form_table,
+    read_raw_sentences,
+    save_entities,
+)
+
+WEAK_ENTITIES_FILE: Final = "weak_entities.jsonl"
 
 DATA_NAMES: Final = {
     "tc": "KLUE-TC (ynat .json or .csv)",
@@ -58,15 +65,25 @@ def build_parser() -> argparse.ArgumentParser:
         help="what to learn from; a bare FILE for a single task. Names: "
         + "; ".join(f"{name}: {what}" for name, what in DATA_NAMES.items()),
     )
-    parser.add_argument("--base", default="klue/bert-base", help="hub name or folder of an encoder, a model folder, or `scratch`")
-    parser.add_argument("--output", required=True, help="the model folder; checkpoints lie in it until the run is complete")
+    parser.add_argument(
+        "--base", default="klue/bert-base", help="hub name or folder of an encoder, a model folder, or `scratch`"
+    )
+    parser.add_argument(
+        "--output", required=True, help="the model folder; checkpoints lie in it until the run is complete"
+    )
     parser.add_argument("--name", help="what provenance calls the model (default: the output folder's name)")
-    parser.add_argument("--epochs", nargs="*", default=[], metavar="NAME=N", help="passes over each data set; fractions are fine")
-    parser.add_argument("--all_dp_rows", action="store_true", help="train on the held-out fifth of the KLUE-DP rows too")
+    parser.add_argument(
+        "--epochs", nargs="*", default=[], metavar="NAME=N", help="passes over each data set; fractions are fine"
+    )
+    parser.add_argument(
+        "--all_dp_rows", action="store_true", help="train on the held-out fifth of the KLUE-DP rows too"
+    )
     for field in dataclasses.fields(TrainConfig):
         if field.name not in ("epochs", "bf16"):
             parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it")
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it"
+    )
     parser.add_argument("--pair_layers", type=int, default=2, help="top layers that run again for each entity pair")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
     parser.add_argument("--stop_after", type=int, help="stop after so many steps, with a checkpoint to go on from")
@@ -109,6 +126,7 @@ def _run(
     console: Console,
 ) -> int:
     torch.set_num_threads(args.threads)
+    torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     folder = Path(args.output)
     spec = ModelSpec(name=args.name or folder.name, tasks=tasks, pair_layers=args.pair_layers)
@@ -116,8 +134,10 @@ def _run(
     model = MultiTaskModel(spec, encoder)
     model.copy_pair_layers()
     extra = nn.ModuleDict()
-    objectives = load_objectives(tasks, data, model, extra, hold_out_dp=not args.all_dp_rows)
-    options = {f.name: getattr(args, f.name) for f in dataclasses.fields(TrainConfig) if f.name not in ("epochs", "bf16")}
+    objectives = load_objectives(tasks, data, model, extra, folder, hold_out_dp=not args.all_dp_rows)
+    options = {
+        f.name: getattr(args, f.name) for f in dataclasses.fields(TrainConfig) if f.name not in ("epochs", "bf16")
+    }
     config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
     sizes = ", ".join(f"{o.name} {len(o.texts):,}" for o in objectives)
     console.print(f"{count_parameters(model):,} parameters; examples: {sizes}", highlight=False)
@@ -132,7 +152,13 @@ def _run(
 
 
 def load_objectives(
-    tasks: Sequence[str], data: Mapping[str, str], model: MultiTaskModel, extra: nn.ModuleDict, *, hold_out_dp: bool
+    tasks: Sequence[str],
+    data: Mapping[str, str],
+    model: MultiTaskModel,
+    extra: nn.ModuleDict,
+    folder: Path,
+    *,
+    hold_out_dp: bool,
 ) -> list[Objective]:
     """Read the data sets of a run.
 
@@ -141,6 +167,7 @@ def load_objectives(
       data: file by name (DATA_NAMES).
       model: gives label sets and sizes.
       extra: heads that serve training only are added to it.
+      folder: the run's folder; weak labels are made once and kept there.
       hold_out_dp: leave out the fifth of the KLUE-DP rows that scores are quoted on.
     """
     spec = model.spec
@@ -151,9 +178,7 @@ def load_objectives(
         gold = read_ner(data["ner"])
         objectives.append(EntityObjective("ner", gold, spec.ner_types))
         if "ner_raw" in data and "ner_forms" in data:
-            known = {example.text for example in gold}
-            texts = [text for text in read_raw_sentences(data["ner_raw"]) if text not in known]
-            weak = label_weakly(texts, read_form_table(data["ner_forms"]), gold)
+            weak = _weak_entities(data, gold, folder / WEAK_ENTITIES_FILE)
             objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
     if "re" in tasks:
         objectives.append(RelationObjective("re", read_re(data["re"]), spec.relations, spec.mention_types))
@@ -170,6 +195,14 @@ def load_objectives(
     return objectives
 
 
+def _weak_entities(data: Mapping[str, str], gold: Sequence[EntityExample], path: Path) -> list[EntityExample]:
+    if not path.exists():
+        texts = read_raw_sentences(data["ner_raw"], gold)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_entities(path, label_weakly(texts, read_form_table(data["ner_forms"]), gold))
+    return load_entities(path)
+
+
 class _Display:
     """A progress bar on a terminal, a line now and then elsewhere; losses are running means by data set."""
 
@@ -177,8 +210,13 @@ class _Display:
         self._console = console
         self._means: dict[str, float] = {}
         self._progress = Progress(
-            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"),
-            console=console, disable=not console.is_terminal,
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
         )
         self._bar: Any = None
 
@@ -199,7 +237,8 @@ class _Display:
             self._progress.update(self._bar, completed=step.step, description=losses)
         elif step.step % 50 == 0 or step.step == step.n_steps:
             self._console.print(
-                f"step {step.step}/{step.n_steps}  loss {losses}  {step.tokens_per_second:.0f} tokens/s", highlight=False
+                f"step {step.step}/{step.n_steps}  loss {losses}  {step.tokens_per_second:.0f} tokens/s",
+                highlight=False,
             )
 
 

@@ -119,7 +119,9 @@ def load_model(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
             raise ValueError(f"weights missing: {missing[:3]}, weights unknown: {unexpected[:3]}")
         tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(folder))
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise ValueError(f"{folder} must hold a whole multi-task model, got: {error} Copy or train it again.") from error
+        raise ValueError(
+            f"{folder} must hold a whole multi-task model, got: {error} Copy or train it again."
+        ) from error
     model.eval()
     return model, tokenizer
 

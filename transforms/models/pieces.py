@@ -252,3 +252,16 @@ def index_eojeols(encoded: EncodedTexts, text: Ints, n_prefix: int) -> EojeolInd
     first[row, column] = np.maximum(encoded.eojeol_first[eojeol] + n_prefix, 0)
     last[row, column] = np.maximum(encoded.eojeol_last[eojeol] + n_prefix, 0)
     return EojeolIndex(first, last, counts)
+
+
+def tokens_of_chars(encoded: EncodedTexts, units: Units, unit: Ints, char: Ints, n_prefix: int) -> Ints:
+    """Give the tokens of code points (of the flat array) in their units, the one before where no piece has them.
+
+    Args:
+      encoded, units: the batch.
+      unit: which unit each code point is in. Shape: (n,).
+      char: Shape: (n,).
+      n_prefix: special tokens before the first piece.
+    """
+    piece = np.maximum.accumulate(encoded.pieces.piece_of_char)[char]
+    return np.clip(piece, units.begin[unit], units.end[unit] - 1) - units.begin[unit] + n_prefix

@@ -23,6 +23,7 @@ from transforms.models.pieces import (
     index_chars,
     index_eojeols,
     pad_units,
+    tokens_of_chars,
 )
 from transforms.models.spec import bio_tags
 
@@ -118,7 +119,12 @@ def tag_logits(head: nn.Module, hidden: Tensor, chars: CharIndex) -> Tensor:
 
 
 def index_pairs(
-    encoded: EncodedTexts, inputs: PaddedInputs, units: Units, unit: Ints, subjects: Sequence[Mention], objects: Sequence[Mention]
+    encoded: EncodedTexts,
+    inputs: PaddedInputs,
+    units: Units,
+    unit: Ints,
+    subjects: Sequence[Mention],
+    objects: Sequence[Mention],
 ) -> npt.NDArray[np.int64]:
     """Say where the pairs of mentions stand, as RelationHead reads it.
 
@@ -137,22 +143,22 @@ def index_pairs(
             np.array([mention.begin for mention in mentions], dtype=np.int64),
             np.array([mention.end - 1 for mention in mentions], dtype=np.int64),
         ):
-            columns.append(token_of_char(encoded, units, unit, encoded.chars.offsets[text] + char, inputs.n_prefix))
+            columns.append(tokens_of_chars(encoded, units, unit, encoded.chars.offsets[text] + char, inputs.n_prefix))
     for mentions in (subjects, objects):
         columns.append(np.array([ENTITY_TYPES.index(mention.type) for mention in mentions], dtype=np.int64))
     return np.stack(columns, 1)
 
 
-def token_of_char(encoded: EncodedTexts, units: Units, unit: Ints, char: Ints, n_prefix: int) -> Ints:
-    """Give the token of code points (of the flat array), the one before where no piece has them. Shape: (n,)."""
-    piece = np.maximum.accumulate(encoded.pieces.piece_of_char)[char]
-    return np.maximum(piece - units.begin[unit] + n_prefix, 0)
-
-
 class RelationObjective:
     """Cross entropy of the relation between the two marked mentions, and of the mention types that only KLUE-RE has."""
 
-    def __init__(self, name: str, examples: Sequence[RelationExample], model_spec_relations: Sequence[str], mention_types: Sequence[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        examples: Sequence[RelationExample],
+        model_spec_relations: Sequence[str],
+        mention_types: Sequence[str],
+    ) -> None:
         self.name = name
         self.examples = examples
         self.texts = [example.text for example in examples]
@@ -205,7 +211,11 @@ class DependencyObjective:
     """
 
     def __init__(
-        self, name: str, examples: Sequence[DependencyExample], deprels: Sequence[str], head: DependencyHead | None = None
+        self,
+        name: str,
+        examples: Sequence[DependencyExample],
+        deprels: Sequence[str],
+        head: DependencyHead | None = None,
     ) -> None:
         self.name = name
         self.texts = [example.text for example in examples]

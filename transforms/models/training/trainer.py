@@ -247,9 +247,7 @@ def _checkpoint(
     fresh.replace(path)
 
 
-def _resume(
-    path: Path, model: nn.Module, extra: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str
-) -> int:
+def _resume(path: Path, model: nn.Module, extra: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)

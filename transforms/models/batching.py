@@ -1,0 +1,78 @@
+"""Cutting long texts into windows, and packing units of like length to a token budget."""
+
+import dataclasses
+
+import numpy as np
+
+from transforms.codepoints import Ints
+from transforms.models.pieces import EncodedTexts, Units
+
+OVERLAP_PIECES = 128
+"""Neighbouring windows share so many pieces; each is trusted up to the middle of what it shares."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Windows:
+    """The units of a batch of texts, with the part of its text that each is trusted for.
+
+    Attributes:
+      units: whole texts, or windows of texts longer than the model; in the order of the texts.
+      core_begin, core_end: half-open code points (of the flat array) that the unit decides on; the cores of a text's
+        units partition it. Shape: (n_units,).
+      is_window: whether the unit is less than its whole text. Shape: (n_units,).
+    """
+
+    units: Units
+    core_begin: Ints
+    core_end: Ints
+    is_window: np.ndarray
+
+
+def cut_windows(encoded: EncodedTexts, max_pieces: int) -> Windows:
+    """Give each text as one unit, or as overlapping windows where it has more pieces than the model takes.
+
+    Args:
+      encoded: the texts.
+      max_pieces: pieces that fit beside the special tokens.
+    """
+    lengths = encoded.pieces.lengths
+    overlap = min(OVERLAP_PIECES, max_pieces // 2)
+    stride = max_pieces - overlap
+    counts = np.where(lengths <= max_pieces, 1, 1 + -(-(lengths - max_pieces) // stride))
+    text = np.repeat(np.arange(len(lengths)), counts)
+    nth = np.arange(len(text)) - np.repeat(np.cumsum(counts) - counts, counts)
+    first_piece = encoded.pieces.offsets[text]
+    begin = first_piece + nth * stride
+    end = np.minimum(begin + max_pieces, first_piece + lengths[text])
+    # The core of a window begins in the middle of what it shares with the one before.
+    core_piece = begin + overlap // 2
+    char_begin = encoded.chars.offsets[text]
+    char_end = encoded.chars.offsets[text + 1]
+    padded = np.append(encoded.pieces.begin, 0)
+    core_begin = np.where(nth == 0, char_begin, padded[np.minimum(core_piece, len(padded) - 1)])
+    is_last = nth == counts[text] - 1
+    core_end = np.where(is_last, char_end, np.append(core_begin[1:], 0))
+    return Windows(Units(text, begin, end), core_begin, core_end, counts[text] > 1)
+
+
+def pack_by_length(lengths: Ints, token_budget: int) -> list[Ints]:
+    """Pack units into batches of like length, so that each, padded, holds at most `token_budget` tokens.
+
+    Args:
+      lengths: tokens of each unit, special ones included. Shape: (n_units,).
+      token_budget: a unit longer than it has a batch of its own.
+
+    Returns:
+      For each batch the numbers of its units; ascending by length, ties in order, so the same input packs the same way.
+
+    >>> [batch.tolist() for batch in pack_by_length(np.array([9, 3, 4, 30]), 12)]
+    [[1, 2], [0], [3]]
+    """
+    order = np.argsort(lengths, kind="stable")
+    batches, begin = [], 0
+    ordered = lengths[order]
+    for i in range(1, len(order) + 1):
+        if i == len(order) or ordered[i] * (i + 1 - begin) > token_budget:
+            batches.append(order[begin:i])
+            begin = i
+    return batches

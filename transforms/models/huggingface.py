@@ -1,0 +1,328 @@
+"""Anyone's Hugging Face checkpoints: sequence classification for TC and RE, token classification for NER."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from huggingface_hub import snapshot_download
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+
+from schemas.labels import RE_TYPE_TO_ENTITY_TYPE
+from transforms.codepoints import Bools, Ints
+from transforms.models.batching import cut_windows, pack_by_length
+from transforms.models.engine import Annotations, entities_in_texts, run_halving
+from transforms.models.pieces import EncodedTexts, TextTokenizer, Units, index_chars, pad_units
+from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, no_entities
+from transforms.tasks.relation import MARKER_TYPES, decode_relations, list_candidate_pairs
+from transforms.tasks.topic import Floats, Topics, decode_topics
+
+RE_MARKERS: Final = ("klue", "typed", "punctuation")
+"""How a relation checkpoint marks the two entities: `<subj> </subj> <obj> </obj>` as in KLUE-baseline, the same with
+the entity type (`<S:PER> </S:PER>`), or punctuation (`@ * PER * name @`, `# ^ PER ^ name #`)."""
+
+AUTO_MODELS: Final = {
+    "tc": ("SequenceClassification", AutoModelForSequenceClassification),
+    "re": ("SequenceClassification", AutoModelForSequenceClassification),
+    "ner": ("TokenClassification", AutoModelForTokenClassification),
+}
+
+KLUE_RE_TYPE: Final = {ours: theirs for theirs, ours in RE_TYPE_TO_ENTITY_TYPE.items()}
+
+
+def find_checkpoint(name: str) -> Path:
+    """Give the folder of a Hugging Face checkpoint, fetched from the hub if it is no folder.
+
+    Raises:
+      ValueError: if there is neither a folder nor a hub checkpoint of that name.
+    """
+    if (Path(name) / "config.json").is_file():
+        return Path(name)
+    try:
+        patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"A model must be an embedded name, a folder with a config.json or a hub name that can be reached, "
+            f"got {name!r} ({type(error).__name__}). Check the name, or fetch the checkpoint and give its folder."
+        ) from error
+
+
+def check_checkpoint(task: str, folder: Path) -> Any:
+    """Refuse a checkpoint that cannot serve a task, before anything runs.
+
+    Returns:
+      The checkpoint's configuration.
+
+    Raises:
+      ValueError: if it has no label map, not the task's head, no fast tokenizer, or weights other than safetensors.
+    """
+    if task not in AUTO_MODELS:
+        raise ValueError(f"`dp_model` must be a folder written by `klue-beam train`, got {folder}. Train one with it.")
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    kind = AUTO_MODELS[task][0]
+    heads = config.architectures or []
+    if not any(name.endswith(f"For{kind}") for name in heads):
+        raise ValueError(
+            f"`{task}_model` must be a checkpoint For{kind}, got {', '.join(heads) or 'none'} in {folder}. "
+            "Fine-tune it for the task first, for instance with `klue-beam train`."
+        )
+    if all(re.fullmatch(r"LABEL_\d+", str(label)) for label in config.id2label.values()):
+        raise ValueError(
+            f"`{task}_model` must name its labels, got {config.id2label[0]}, … in {folder}. "
+            "Set id2label in its config.json to the labels in the order that it was trained with."
+        )
+    if not list(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"`{task}_model` must hold its weights as safetensors, got none in {folder}. "
+            "Save it again with save_pretrained(…, safe_serialization=True)."
+        )
+    TextTokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    return config
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TagScheme:
+    """How a token classifier's labels become character tags.
+
+    Attributes:
+      types: the entity types, KLUE's names where they match.
+      first, rest: for each label, the column (of O, B- and I- of each type) that it means on the first character of a
+        piece and on the others. Shape: (n_labels,).
+    """
+
+    types: tuple[str, ...]
+    first: Ints
+    rest: Ints
+
+
+def read_tag_scheme(labels: Sequence[str]) -> TagScheme:
+    """Read BIO, BIOES, BILOU or IO labels, prefix or suffix, of any types.
+
+    >>> read_tag_scheme(["O", "B-PS", "I-PS", "E-PS", "S-PS"]).first.tolist()
+    [0, 1, 2, 2, 1]
+    >>> read_tag_scheme(["PS-B", "PS-I", "O"]).types
+    ('PS',)
+    """
+    parsed: list[tuple[str, str]] = []
+    for label in labels:
+        prefixed = re.fullmatch(r"([BIESLU])[-_](.+)", label)
+        suffixed = re.fullmatch(r"(.+)[-_]([BIESLU])", label)
+        if label == "O":
+            parsed.append(("O", ""))
+        elif prefixed:
+            parsed.append((prefixed[1], prefixed[2]))
+        elif suffixed:
+            parsed.append((suffixed[2], suffixed[1]))
+        else:
+            parsed.append(("I", label))
+    types = tuple(dict.fromkeys(RE_TYPE_TO_ENTITY_TYPE.get(kind, kind) for mark, kind in parsed if mark != "O"))
+    first, rest = [], []
+    for mark, kind in parsed:
+        column = 0 if mark == "O" else 1 + 2 * types.index(RE_TYPE_TO_ENTITY_TYPE.get(kind, kind))
+        begins = mark in ("B", "S", "U")
+        first.append(column if mark == "O" or begins else column + 1)
+        rest.append(column if mark == "O" else column + 1)
+    return TagScheme(types, np.array(first), np.array(rest))
+
+
+class CheckpointEngine:
+    """A Hugging Face checkpoint that annotates texts with one task.
+
+    Args:
+      task: tc, ner or re.
+      folder: the checkpoint, checked by `check_checkpoint`.
+      token_budget, max_pairs: as in MultiTaskEngine.
+      re_markers: one of RE_MARKERS.
+      device: where the model runs.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        folder: Path,
+        *,
+        token_budget: int,
+        max_pairs: int,
+        re_markers: str,
+        device: torch.device | None = None,
+    ) -> None:
+        self.tasks = (task,)
+        self.device = device if device is not None else torch.device("cpu")
+        config = check_checkpoint(task, folder)
+        self.tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(folder))
+        model = AUTO_MODELS[task][1].from_pretrained(folder, use_safetensors=True)
+        self.model = model.float().to(self.device).eval()
+        self.labels = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
+        self.scheme = read_tag_scheme(self.labels) if task == "ner" else None
+        self.token_budget, self.max_pairs, self.re_markers = token_budget, max_pairs, re_markers
+        positions = getattr(config, "max_position_embeddings", 512)
+        if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+            positions -= self.tokenizer.pad_id + 1
+        self.max_pieces = min(positions, self.tokenizer.tokenizer.model_max_length) - self.tokenizer.n_special
+
+    def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
+        """Annotate texts with the checkpoint's task; `re` needs their entities."""
+        with torch.inference_mode():
+            if self.tasks == ("tc",):
+                return self._classify_topics(texts)
+            if self.tasks == ("ner",):
+                return self._recognize_entities(texts)
+            if entities is None:
+                raise ValueError("Relations need entities, got none. Run `ner` before `re`.")
+            return self._extract_relations(texts, entities)
+
+    def _logits(self, encoded: EncodedTexts, units: Units) -> tuple[torch.Tensor, Any]:
+        inputs = pad_units(encoded, units, self.tokenizer)
+        output = self.model(
+            input_ids=torch.from_numpy(inputs.input_ids).to(self.device),
+            attention_mask=torch.from_numpy(inputs.mask).to(self.device),
+        )
+        return torch.softmax(output.logits.float(), -1), inputs
+
+    def _classify_topics(self, texts: Sequence[str]) -> Annotations:
+        encoded = self.tokenizer.encode(texts)
+        windows = cut_windows(encoded, self.max_pieces)
+        parts: list[tuple[Ints, Floats]] = []
+
+        def forward(index: Ints) -> None:
+            parts.append((index, self._logits(encoded, windows.units.take(index))[0].cpu().numpy()))
+
+        failures = self._batches(windows.units, forward)
+        index = np.concatenate([np.zeros(0, dtype=np.int64), *(part[0] for part in parts)])
+        scores = np.concatenate([np.zeros((0, len(self.labels)), np.float32), *(part[1] for part in parts)])
+        weight = np.maximum(windows.core_end - windows.core_begin, 1)[index].astype(np.float32)
+        failed = np.zeros(len(texts), dtype=bool)
+        failed[list(failures)] = True
+        topics = decode_topics(scores, windows.units.text[index], weight, len(texts), self.labels)
+        topics = Topics(topics.labels, np.where(failed, -1, topics.label), topics.score)
+        return Annotations(topics=topics, flags=_flags("tc", failed, windows), failures=failures)
+
+    def _recognize_entities(self, texts: Sequence[str]) -> Annotations:
+        encoded = self.tokenizer.encode(texts)
+        windows = cut_windows(encoded, self.max_pieces)
+        scheme = self.scheme
+        if scheme is None:
+            raise RuntimeError("Only a checkpoint of `ner` recognizes entities.")
+        parts: list[Entities] = []
+
+        def forward(index: Ints) -> None:
+            units = windows.units.take(index)
+            scores, inputs = self._logits(encoded, units)
+            chars = index_chars(encoded, units, inputs.n_prefix)
+            by_label = scores.cpu().numpy()[chars.unit, chars.token]
+            tags = np.zeros((len(by_label), 1 + 2 * len(scheme.types)), dtype=np.float32)
+            rows = np.arange(len(by_label))
+            for label in range(len(self.labels)):
+                column = np.where(chars.nth == 0, scheme.first[label], scheme.rest[label])
+                tags[rows, column] += by_label[:, label]
+            found = decode_entities(tags, chars.unit, chars.char, scheme.types)
+            unit = index[found.text]
+            parts.append(found.take((found.begin >= windows.core_begin[unit]) & (found.begin < windows.core_end[unit])))
+
+        failures = self._batches(windows.units, forward)
+        failed = np.zeros(len(texts), dtype=bool)
+        failed[list(failures)] = True
+        entities = entities_in_texts(encoded, [no_entities(scheme.types), *parts])
+        entities = entities.take(np.lexsort((entities.begin, entities.text)))
+        entities = entities.take(drop_overlaps(entities) & ~failed[entities.text])
+        return Annotations(entities=entities, flags=_flags("ner", failed, windows), failures=failures)
+
+    def _extract_relations(self, texts: Sequence[str], entities: Entities) -> Annotations:
+        pairs = list_candidate_pairs(entities, entities.text, self.max_pairs)
+        text = entities.text[pairs.subject]
+        marked = [
+            mark_pair(texts[t], entities, int(s), int(o), self.re_markers)
+            for t, s, o in zip(text.tolist(), pairs.subject, pairs.object, strict=True)
+        ]
+        encoded = self.tokenizer.encode([text for text, _ in marked])
+        units, seen = self._pair_units(encoded, [span for _, span in marked])
+        probabilities = np.zeros((len(marked), len(self.labels)), dtype=np.float32)
+
+        def forward(index: Ints) -> None:
+            probabilities[index] = self._logits(encoded, units.take(index))[0].cpu().numpy()
+
+        usable = np.flatnonzero(seen)
+        failures = {int(text[pair]): reason for pair, reason in self._batches(units, forward, usable).items()}
+        failed = np.zeros(len(texts), dtype=bool)
+        failed[list(failures)] = True
+        windowed, cut = np.zeros(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
+        windowed[text[units.end - units.begin < encoded.pieces.lengths]] = True
+        cut[pairs.cut] = True
+        kept = seen & ~failed[text]
+        first = entities.offsets(len(texts))[text]
+        relations = decode_relations(
+            probabilities[kept], text[kept], (pairs.subject - first)[kept], (pairs.object - first)[kept], self.labels
+        )
+        flags = {"re_failed": failed, "re_windowed": windowed, "re_pairs_cut": cut}
+        return Annotations(relations=relations, flags=flags, failures=failures)
+
+    def _pair_units(self, encoded: EncodedTexts, spans: Sequence[tuple[int, int]]) -> tuple[Units, Bools]:
+        """Take each marked text whole, or the window around its pair; False where the pair does not fit one."""
+        offsets = encoded.pieces.offsets
+        chars = encoded.chars.offsets[:-1]
+        piece = np.maximum.accumulate(encoded.pieces.piece_of_char)
+        span = np.array(spans, dtype=np.int64).reshape(-1, 2)
+        low, high = piece[chars + span[:, 0]], piece[chars + span[:, 1] - 1] + 1
+        seen = high - low <= self.max_pieces
+        middle = (low + high) // 2
+        begin = np.clip(
+            middle - self.max_pieces // 2, offsets[:-1], np.maximum(offsets[1:] - self.max_pieces, offsets[:-1])
+        )
+        end = np.minimum(begin + self.max_pieces, offsets[1:])
+        return Units(np.arange(len(span)), begin, end), seen
+
+    def _batches(self, units: Units, forward: Any, usable: Ints | None = None) -> dict[int, str]:
+        """Run all units packed by length; gives the reason for each text (of the units) that failed."""
+        failures: dict[int, str] = {}
+        usable = np.arange(len(units)) if usable is None else usable
+        lengths = (units.end - units.begin)[usable] + self.tokenizer.n_special
+        for index in pack_by_length(lengths, self.token_budget):
+            for unit, reason in run_halving(usable[index], forward):
+                failures[int(units.text[unit])] = reason
+        if len(usable) and len(failures) == len(set(units.text[usable].tolist())):
+            raise RuntimeError(
+                f"The model failed on every one of {len(failures)} texts: {next(iter(failures.values()))}"
+            )
+        return failures
+
+
+def _flags(task: str, failed: Bools, windows: Any) -> Mapping[str, Bools]:
+    windowed = np.zeros(len(failed), dtype=bool)
+    windowed[windows.units.text[windows.is_window]] = True
+    return {f"{task}_failed": failed, f"{task}_windowed": windowed}
+
+
+def mark_pair(text: str, entities: Entities, subject: int, object_: int, markers: str) -> tuple[str, tuple[int, int]]:
+    """Write markers around two entities of a sentence.
+
+    Args:
+      text: the sentence.
+      entities: its entities among others.
+      subject, object_: numbers of the two.
+      markers: one of RE_MARKERS.
+
+    Returns:
+      The marked text, and the half-open code points in it that hold both marked entities.
+    """
+    around = []
+    for number, role in ((subject, 0), (object_, 1)):
+        label = entities.labels[int(entities.label[number])]
+        kind = KLUE_RE_TYPE.get(MARKER_TYPES.get(label, label), label)
+        before, after = {
+            "klue": (("<subj>", "</subj>"), ("<obj>", "</obj>")),
+            "typed": ((f"<S:{kind}>", f"</S:{kind}>"), (f"<O:{kind}>", f"</O:{kind}>")),
+            "punctuation": ((f"@ * {kind} * ", " @"), (f"# ^ {kind} ^ ", " #")),
+        }[markers][role]
+        around.append((int(entities.begin[number]), int(entities.end[number]), before, after))
+    (b1, e1, before1, after1), (b2, e2, before2, after2) = sorted(around)
+    middle = before1 + text[b1:e1] + after1 + text[e1:b2] + before2 + text[b2:e2] + after2
+    return text[:b1] + middle + text[e2:], (b1, b1 + len(middle))

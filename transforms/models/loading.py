@@ -1,0 +1,111 @@
+"""From a model configuration to loaded models: what is refused before a run, and one copy of each model a process."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import torch
+from apache_beam.utils import shared
+
+from schemas.labels import TASKS
+from transforms.config import ModelConfig, require
+from transforms.models.checkpoint import hash_folder, load_model, resolve_folder
+from transforms.models.engine import Annotations, MultiTaskEngine
+from transforms.models.huggingface import RE_MARKERS, CheckpointEngine, check_checkpoint, find_checkpoint
+from transforms.models.spec import ModelSpec
+from transforms.tasks.entity import Entities
+
+_MODELS: Final = shared.Shared()
+"""All models of a process hang on one token: with one each, later pipelines of the process loaded them again."""
+
+
+class Engine(Protocol):
+    """A loaded model that annotates texts with its tasks."""
+
+    tasks: Sequence[str]
+
+    def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
+        """Annotate texts; `entities` are what relations are sought between, None for the engine's own."""
+        ...
+
+
+def resolve_models(config: ModelConfig) -> ModelConfig:
+    """Find and check the models of a configuration, before anything runs, and note their hashes.
+
+    Returns:
+      The configuration with models and hashes of its tasks only.
+
+    Raises:
+      ValueError: if a model cannot be found or cannot serve its task; the message names the remedy.
+    """
+    require(
+        config.re_markers in RE_MARKERS,
+        f"`re_markers` must be one of {', '.join(RE_MARKERS)}",
+        config.re_markers,
+        "Choose the convention that the relation checkpoint was trained with.",
+    )
+    tasks = tuple(task for task in TASKS if task in config.tasks)
+    models, hashes = {}, {}
+    for task in tasks:
+        name = config.models.get(task, "small")
+        folder = resolve_folder(name)
+        if folder is not None:
+            spec = ModelSpec.load(folder)
+            require(
+                task in spec.tasks,
+                f"`{task}_model` must be a model trained for {task}",
+                name,
+                f"It has {', '.join(spec.tasks)}: give --{task}_model another, or leave {task} out of --tasks.",
+            )
+        else:
+            folder = find_checkpoint(name)
+            check_checkpoint(task, folder)
+        models[task], hashes[task] = name, hash_folder(folder)
+    return dataclasses.replace(config, tasks=tasks, models=models, model_sha256=hashes)
+
+
+def load_engines(config: ModelConfig, device: torch.device | None = None) -> list[Engine]:
+    """Load the models of a configuration that `resolve_models` gave; tasks of one multi-task model share an engine.
+
+    Raises:
+      RuntimeError: if a model's files are not those that the plan was made with.
+    """
+    options: dict[str, Any] = {"token_budget": config.token_budget, "max_pairs": config.max_pairs, "device": device}
+    engines: list[Engine] = []
+    for name in dict.fromkeys(config.models[task] for task in config.tasks):
+        tasks = [task for task in config.tasks if config.models[task] == name]
+        folder = resolve_folder(name)
+        found = hash_folder(folder if folder is not None else find_checkpoint(name))
+        for task in tasks:
+            if config.model_sha256.get(task) not in (None, found):
+                raise RuntimeError(
+                    f"The model {name!r} must be the one that the plan was made with (sha256 "
+                    f"{config.model_sha256[task][:12]}…), got {found[:12]}…. Bring its files back, or start a new folder."
+                )
+        if folder is not None:
+            engines.append(MultiTaskEngine(*load_model(folder), tasks, **options))
+        else:
+            place = find_checkpoint(name)
+            engines += [CheckpointEngine(task, place, re_markers=config.re_markers, **options) for task in tasks]
+    # An engine that seeks relations between the entities of another runs after it.
+    return sorted(engines, key=lambda engine: "re" in engine.tasks and "ner" not in engine.tasks)
+
+
+def share_engines(config: ModelConfig, threads: int) -> list[Engine]:
+    """Give this process's copy of the models, loading them once.
+
+    Args:
+      config: what `resolve_models` gave.
+      threads: torch threads of this process; more than the free cores make it many times slower.
+    """
+
+    class Loaded(list[Engine]):
+        """A list that a weak reference can be made to, as Shared needs."""
+
+    def load() -> Loaded:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+        return Loaded(load_engines(config))
+
+    engines: list[Engine] = _MODELS.acquire(load, tag=repr((config, threads)))
+    return engines

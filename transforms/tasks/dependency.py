@@ -1,0 +1,161 @@
+"""DP: a dependency tree over the eojeols of a sentence."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.annotation import ARC
+from transforms.codepoints import Bools, Eojeols, Ints
+from transforms.tasks.entity import to_list_array
+from transforms.tasks.topic import Floats, take_labels
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Arcs:
+    """The arcs of several texts, one an eojeol, in order; texts without a tree have none.
+
+    Attributes:
+      labels: the label set.
+      eojeol: the number of the eojeol, in the flat list of all. Shape: (n_arcs,).
+      head: 0 for the root, else 1-based in the text. Shape: (n_arcs,).
+      label: index in `labels`. Shape: (n_arcs,).
+      score: probability of head and label. Shape: (n_arcs,).
+    """
+
+    labels: Sequence[str]
+    eojeol: Ints
+    head: Ints
+    label: Ints
+    score: Floats
+
+    def to_arrow(self, texts: Sequence[str], eojeols: Eojeols, skipped: Bools) -> pa.Array:
+        """Lay out as a `dependencies` column; null where there is no tree. Shape of skipped: (n_texts,)."""
+        text = np.searchsorted(eojeols.offsets, self.eojeol, side="right") - 1
+        begin, end = eojeols.begin[self.eojeol], eojeols.end[self.eojeol]
+        spans = zip(text.tolist(), begin.tolist(), end.tolist(), strict=True)
+        struct = pa.StructArray.from_arrays(
+            [
+                pa.array(self.eojeol - eojeols.offsets[text] + 1, type=pa.int32()),
+                pa.array([texts[t][b:e] for t, b, e in spans], type=pa.string()),
+                pa.array(begin, type=pa.int32()),
+                pa.array(end, type=pa.int32()),
+                pa.array(self.head, type=pa.int32()),
+                take_labels(self.labels, self.label),
+                pa.array(self.score, type=pa.float32()),
+            ],
+            fields=list(ARC),
+        )
+        return to_list_array(np.searchsorted(text, np.arange(len(texts) + 1)), struct, skipped)
+
+
+def decode_heads(log_probabilities: Floats, n_eojeols: Ints) -> Ints:
+    """Choose the head of each eojeol so that the arcs of a sentence are the best tree with one root.
+
+    The best head of each word on its own is a tree for nearly all sentences; only the others need the spanning tree.
+
+    Args:
+      log_probabilities: of each head, 0 for the root; -inf where there is none. Shape: (batch_size, width, width + 1).
+      n_eojeols: Shape: (batch_size,).
+
+    Returns:
+      Heads, 0 past a sentence's last eojeol. Shape: (batch_size, width).
+
+    Reference: Chu and Liu, 1965; Edmonds, 1967 (maximum spanning arborescence).
+
+    >>> scores = np.log(np.array([[[0.1, 0.0, 0.9], [0.2, 0.8, 0.0]]]) + 1e-9)  # each prefers the other: a cycle
+    >>> decode_heads(scores, np.array([2])).tolist()
+    [[2, 0]]
+    """
+    width = log_probabilities.shape[1]
+    real = np.arange(width) < n_eojeols[:, None]
+    heads = np.where(real, log_probabilities.argmax(2), 0)
+    for row in np.flatnonzero(~are_trees(heads, real)):
+        n = int(n_eojeols[row])
+        heads[row, :n] = best_tree(log_probabilities[row, :n, : n + 1].astype(np.float64))
+    return heads
+
+
+def are_trees(heads: Ints, real: Bools) -> Bools:
+    """Tell which rows are trees with one root (or empty).
+
+    Args:
+      heads: 0 for the root, else 1-based. Shape: (batch_size, width).
+      real: False past a row's last eojeol. Shape: (batch_size, width).
+
+    >>> are_trees(np.array([[2, 0], [2, 1], [0, 0]]), np.ones((3, 2), dtype=bool)).tolist()
+    [True, False, False]
+    """
+    roots = ((heads == 0) & real).sum(1)
+    above = np.concatenate((np.zeros((len(heads), 1), dtype=heads.dtype), heads), 1)
+    for _ in range(max(1, int(heads.shape[1])).bit_length()):  # after k doublings: the ancestor 2^k steps up
+        above = np.take_along_axis(above, above, 1)
+    grounded = (above == 0).all(1)
+    one_root: Bools = (roots == 1) | ~real.any(1)
+    return one_root & grounded
+
+
+def best_tree(scores: npt.NDArray[np.float64]) -> Ints:
+    """Find the maximum spanning tree with exactly one root.
+
+    Args:
+      scores: log probabilities of heads, 0 for the root; -inf where there is none. Shape: (n, n + 1).
+
+    Returns:
+      The heads. Shape: (n,).
+    """
+    n = len(scores)
+    full = np.full((n + 1, n + 1), -np.inf)
+    full[1:] = np.maximum(scores, -1e6)
+    np.fill_diagonal(full, -np.inf)
+    # A toll on every arc from the root that outweighs any gain: the best tree then has one.
+    full[1:, 0] -= 1e8
+    return _arborescence(full)[1:]
+
+
+def _arborescence(scores: npt.NDArray[np.float64]) -> Ints:
+    """Best head of each node but node 0, without cycles; scores[dependent, head]."""
+    n = len(scores)
+    heads = scores.argmax(1)
+    heads[0] = 0
+    cycle = _find_cycle(heads)
+    if cycle is None:
+        return heads
+    inside = np.zeros(n, dtype=bool)
+    inside[cycle] = True
+    outside = np.flatnonzero(~inside)
+    kept = scores[cycle, heads[cycle]]
+    # Entering the cycle at a node costs that node's arc in it; leaving it costs nothing.
+    entering = scores[np.ix_(cycle, outside)] - kept[:, None]
+    leaving = scores[np.ix_(outside, cycle)]
+    m = len(outside)
+    small = np.full((m + 1, m + 1), -np.inf)
+    small[:m, :m] = scores[np.ix_(outside, outside)]
+    small[m, :m] = entering.max(0)
+    small[:m, m] = leaving.max(1)
+    contracted = _arborescence(small)
+    result = heads.copy()
+    for i in range(1, m):
+        head = contracted[i]
+        result[outside[i]] = cycle[leaving[i].argmax()] if head == m else outside[head]
+    entry = contracted[m]
+    result[cycle[entering[:, entry].argmax()]] = outside[entry]
+    return result
+
+
+def _find_cycle(heads: Ints) -> Ints | None:
+    """Give the nodes of one cycle, or None. Node 0 is its own head and no cycle."""
+    state = np.zeros(len(heads), dtype=np.int8)
+    state[0] = 2
+    for start in range(1, len(heads)):
+        path, node = [], start
+        while state[node] == 0:
+            state[node] = 1
+            path.append(node)
+            node = int(heads[node])
+        if state[node] == 1:
+            return np.array(path[path.index(node) :])
+        state[path] = 2
+    return None
