@@ -20,8 +20,10 @@ NER_TAGS: Final = ("O", *(f"{position}-{label}" for label in NER_TYPES for posit
 
 HELD_OUT_SEED: Final = "klue-beam-dp-1"
 HELD_OUT_SHARE: Final = 0.2
+HALVES_SEED: Final = "klue-beam-halves-1"
 
 Example = TypeVar("Example")
+TextExample = TypeVar("TextExample", bound="TopicExample | EntityExample | RelationExample | DependencyExample")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,16 +194,26 @@ def split_dependency_examples(
     Returns:
       Those to train on, those held out; both in the given order.
     """
-    held_out = [_is_held_out(example.text) for example in examples]
-    return (
-        [example for example, out in zip(examples, held_out, strict=True) if not out],
-        [example for example, out in zip(examples, held_out, strict=True) if out],
-    )
+    held_out, train = _split(examples, HELD_OUT_SEED, HELD_OUT_SHARE)
+    return train, held_out
 
 
-def _is_held_out(text: str) -> bool:
-    digest = hashlib.sha256(f"{HELD_OUT_SEED}\n{text}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < HELD_OUT_SHARE * 2**64
+def halve_examples(examples: Sequence[TextExample]) -> tuple[list[TextExample], list[TextExample]]:
+    """Split examples into a half to fit calibration on and a half to quote scores on, by a seeded hash of the text.
+
+    Returns:
+      The half to fit on, the other half; both in the given order.
+    """
+    return _split(examples, HALVES_SEED, 0.5)
+
+
+def _split(examples: Sequence[TextExample], seed: str, share: float) -> tuple[list[TextExample], list[TextExample]]:
+    """Split off the examples whose text's hash falls into a share of all hashes; give them, and the others."""
+    parts: tuple[list[TextExample], list[TextExample]] = ([], [])
+    for example in examples:
+        digest = hashlib.sha256(f"{seed}\n{example.text}".encode()).digest()
+        parts[int.from_bytes(digest[:8], "big") >= share * 2**64].append(example)
+    return parts
 
 
 def _read_text(path: str) -> str:

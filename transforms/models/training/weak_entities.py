@@ -34,7 +34,9 @@ SURE_ENTITY: Final = 0.8
 SURE_UNKNOWN_ENTITY: Final = 0.9
 SURE_OUTSIDE: Final = 0.95
 """An entity is sure if each of its characters' tags has this probability (the second where its form does not stand in
-the table with its type), a character outside if O has. Set by cross-validation on KLUE-NER's first 5,000 sentences."""
+the table with its type), a character outside if O has. Learnt from 4,000 of KLUE-NER's first 5,000 sentences and
+measured on the other 1,000: 92.9 % of the entities tagged are right, 78.9 % of the gold ones are tagged, 1.8 % have a
+character tagged O, 5.3 % of all characters are left out, 0.24 % of those tagged O are in an entity."""
 
 _IGNORED: Final = -100
 _N_TYPES: Final = len(NER_TYPES) + 1
