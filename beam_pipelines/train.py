@@ -190,8 +190,9 @@ def load_objectives(
             others = read_head_final(data["dp_aux"])
             deprels = sorted({deprel for tree in others for deprel in tree.deprels})
             size = model.encoder.config.hidden_size
-            extra["dp_aux"] = DependencyHead(size, spec.arc_size, spec.label_size, len(deprels))
-            objectives.append(DependencyObjective("dp_aux", others, deprels, extra["dp_aux"]))
+            head = DependencyHead(size, spec.arc_size, spec.label_size, len(deprels))
+            extra["dp_aux"] = head
+            objectives.append(DependencyObjective("dp_aux", others, deprels, head))
     return objectives
 
 

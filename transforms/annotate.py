@@ -128,7 +128,7 @@ def _concat_rejects(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.concat_batches(batches) if batches else REJECT.empty_table().to_batches()[0]
 
 
-class _AnnotateChunk(beam.DoFn):  # type: ignore[misc]
+class _AnnotateChunk(beam.DoFn):
     def __init__(self, config: ModelConfig, threads: int, keep_metadata: bool) -> None:
         self._config, self._threads, self._keep_metadata = config, threads, keep_metadata
 
@@ -137,14 +137,11 @@ class _AnnotateChunk(beam.DoFn):  # type: ignore[misc]
 
     def process(self, chunk: Chunk) -> Iterable[Chunk]:
         rows, rejects = annotate(chunk.rows, self._engines, keep_metadata=self._keep_metadata)
-        if rejects.num_rows:
-            rejects = pa.concat_batches([chunk.rejects, rejects])
-        else:
-            rejects = chunk.rejects
+        rejects = pa.concat_batches([chunk.rejects, rejects]) if rejects.num_rows else chunk.rejects
         yield dataclasses.replace(chunk, rows=rows, rejects=rejects)
 
 
-class Annotate(beam.PTransform):  # type: ignore[misc]
+class Annotate(beam.PTransform):
     """Annotate the sentences of chunks with several tasks in one pass, sharing encoders where models are the same.
 
     Args:

@@ -1,4 +1,4 @@
-"""Texts as one flat array of code points, so that offsets, white space and eojeols are found for a whole batch at once."""
+"""Texts as one flat array of code points: offsets, white space and eojeols of a whole batch at once."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -276,7 +276,7 @@ class MultiTaskEngine:
         topics = self._assemble_topics(windows, found, failed) if "tc" in self.tasks else None
         entities, place = given, np.arange(0)
         if "ner" in self.tasks:
-            entities, place = self._assemble_entities(encoded, windows, found, failed)
+            entities, place = self._assemble_entities(encoded, found, failed)
         relations = None
         if "re" in self.tasks:
             relations, flags["re_pairs_cut"] = self._assemble_relations(entities, place, given, found, n_texts, failed)
@@ -296,9 +296,7 @@ class MultiTaskEngine:
         topics = decode_topics(probabilities, windows.units.text[index], weight, len(failed), labels)
         return Topics(labels, np.where(failed, -1, topics.label), topics.score)
 
-    def _assemble_entities(
-        self, encoded: EncodedTexts, windows: Windows, found: _Found, failed: Bools
-    ) -> tuple[Entities, Ints]:
+    def _assemble_entities(self, encoded: EncodedTexts, found: _Found, failed: Bools) -> tuple[Entities, Ints]:
         """Give the entities in the order of the texts, and where each found one went (-1 for one left out)."""
         joined = entities_in_texts(encoded, [no_entities(self.entity_labels), *(part for _, part in found.entities)])
         order = np.lexsort((joined.begin, joined.text))

@@ -22,7 +22,10 @@ _MODELS: Final = shared.Shared()
 class Engine(Protocol):
     """A loaded model that annotates texts with its tasks."""
 
-    tasks: Sequence[str]
+    @property
+    def tasks(self) -> Sequence[str]:
+        """The tasks that it was loaded for."""
+        ...
 
     def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
         """Annotate texts; `entities` are what relations are sought between, None for the engine's own."""
@@ -45,7 +48,8 @@ def resolve_models(config: ModelConfig) -> ModelConfig:
         "Choose the convention that the relation checkpoint was trained with.",
     )
     tasks = tuple(task for task in TASKS if task in config.tasks)
-    models, hashes = {}, {}
+    models: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for task in tasks:
         name = config.models.get(task, "small")
         folder = resolve_folder(name)
@@ -80,7 +84,8 @@ def load_engines(config: ModelConfig, device: torch.device | None = None) -> lis
             if config.model_sha256.get(task) not in (None, found):
                 raise RuntimeError(
                     f"The model {name!r} must be the one that the plan was made with (sha256 "
-                    f"{config.model_sha256[task][:12]}…), got {found[:12]}…. Bring its files back, or start a new folder."
+                    f"{config.model_sha256[task][:12]}…), got {found[:12]}…. "
+                    f"Bring its files back, or annotate into a new folder."
                 )
         if folder is not None:
             engines.append(MultiTaskEngine(*load_model(folder), tasks, **options))

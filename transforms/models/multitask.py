@@ -1,11 +1,11 @@
 """One encoder with the heads of several tasks."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from transforms.models.heads import CharacterTagHead, DependencyHead, RelationHead, TopicHead
+from transforms.models.heads import CharacterTagHead, DependencyHead, PairLayer, RelationHead, TopicHead
 from transforms.models.spec import ModelSpec, bio_tags
 
 
@@ -20,7 +20,7 @@ class MultiTaskModel(nn.Module):
     def __init__(self, spec: ModelSpec, encoder: Any) -> None:
         super().__init__()
         self.spec = spec
-        self.encoder = encoder
+        self.encoder: Any = encoder
         size = encoder.config.hidden_size
         if "tc" in spec.tasks:
             self.topic = TopicHead(size, len(spec.topics))
@@ -38,7 +38,7 @@ class MultiTaskModel(nn.Module):
         layers = getattr(getattr(self.encoder, "encoder", None), "layer", None)
         if "re" in self.spec.tasks and self.encoder.config.model_type == "bert" and layers is not None:
             for ours, theirs in zip(self.relation.layers, layers[-self.spec.pair_layers :], strict=True):
-                ours.copy_bert(theirs)
+                cast("PairLayer", ours).copy_bert(theirs)
 
     def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Run the encoder.

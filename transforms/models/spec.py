@@ -82,6 +82,7 @@ class ModelSpec:
                 name: Calibration(value["temperature"], tuple(value["bias"]))
                 for name, value in fields["calibration"].items()
             }
-            return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+            values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+            return cls(**values)
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} must hold a model's spec, got {error}. Train or copy the model again.") from error

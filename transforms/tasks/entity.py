@@ -36,9 +36,9 @@ class Entities:
 
     def take(self, index: npt.NDArray[np.int64] | Bools) -> "Entities":
         """Give the entities of these numbers, or where the mask is true, in this order."""
-        columns = (self.text, self.begin, self.end, self.label, self.score)
-        text, begin, end, label, score = (column[index] for column in columns)
-        return Entities(self.labels, text, begin, end, label, score)
+        return Entities(
+            self.labels, self.text[index], self.begin[index], self.end[index], self.label[index], self.score[index]
+        )
 
     def offsets(self, n_texts: int) -> Ints:
         """Tell where each text's entities begin. Shape: (n_texts + 1,)."""

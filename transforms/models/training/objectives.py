@@ -1,5 +1,6 @@
-"""What each task asks of the model in training: its examples, and the loss of a batch of them."""
+"""What each task asks of the model in training: its examples, and what the model says of a batch beside the labels."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -34,24 +35,60 @@ UNKNOWN_MENTION_WEIGHT: Final = 0.1
 """How much "no mention here" counts where KLUE-RE says nothing: it marks two mentions of a sentence, not all."""
 
 
-class Objective(Protocol):
-    """A data set with its loss.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Output:
+    """What the model says of the items of a batch (texts, characters, pairs, eojeols), and what is true.
 
     Attributes:
-      name: what the progress display and the recipe call it.
-      texts: the text of each example.
+      logits: Shape: (n_items, n_classes), float32.
+      labels: IGNORE where nothing is known. Shape: (n_items,).
+      item_weights: how much each item counts; None for all alike. Shape: (n_items,).
+      weight: how much this output counts in the loss.
+      label_smoothing: of its cross entropy.
     """
 
-    name: str
-    texts: Sequence[str]
+    logits: Tensor
+    labels: Tensor
+    item_weights: Tensor | None = None
+    weight: float = 1.0
+    label_smoothing: float = 0.0
 
-    def loss(self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints) -> Tensor:
-        """Give the mean loss of a batch.
+    def loss(self) -> Tensor:
+        """Give the weighted mean cross entropy."""
+        if self.item_weights is None:
+            loss = functional.cross_entropy(
+                self.logits, self.labels, ignore_index=IGNORE, label_smoothing=self.label_smoothing
+            )
+            return self.weight * loss
+        each = functional.cross_entropy(self.logits, self.labels, ignore_index=IGNORE, reduction="none")
+        return self.weight * (each * self.item_weights).sum() / self.item_weights.sum()
+
+
+class Objective(Protocol):
+    """A data set with what the model is asked of it."""
+
+    @property
+    def name(self) -> str:
+        """What the progress display and the recipe call it."""
+        ...
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The text of each example."""
+        ...
+
+    def outputs(
+        self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
+    ) -> dict[str, Output]:
+        """Run a batch.
 
         Args:
           model: the model in training.
           encoded, inputs: the batch's texts, one unit each.
           index: which examples these are. Shape: (batch_size,).
+
+        Returns:
+          The outputs by name, as ModelSpec's calibration names them.
         """
         ...
 
@@ -74,24 +111,30 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 class TopicObjective:
-    """Cross entropy of the topic, with label smoothing since headlines are ambiguous."""
+    """The topic, with label smoothing since headlines are ambiguous."""
 
     def __init__(self, name: str, examples: Sequence[TopicExample], topics: Sequence[str]) -> None:
         self.name = name
         self.texts = [example.text for example in examples]
         self.labels = np.array([topics.index(example.label) for example in examples])
 
-    def loss(self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints) -> Tensor:
-        """See Objective."""
+    def outputs(
+        self,
+        model: MultiTaskModel,
+        encoded: EncodedTexts,  # noqa: ARG002 - the same call for every objective
+        inputs: PaddedInputs,
+        index: Ints,
+    ) -> dict[str, Output]:
+        """See Objective: tc."""
         device = device_of(model)
         mask = to_tensor(inputs.mask, device)
         hidden, _ = model(to_tensor(inputs.input_ids, device), mask)
-        logits = model.topic(hidden, mask)
-        return functional.cross_entropy(logits.float(), to_tensor(self.labels[index], device), label_smoothing=0.05)
+        logits = model.topic(hidden, mask).float()
+        return {"tc": Output(logits, to_tensor(self.labels[index], device), label_smoothing=0.05)}
 
 
 class EntityObjective:
-    """Cross entropy of each character's tag; a tag of None is left out."""
+    """The tag of each character; one of None is left out."""
 
     def __init__(self, name: str, examples: Sequence[EntityExample], types: Sequence[str]) -> None:
         self.name = name
@@ -99,99 +142,62 @@ class EntityObjective:
         tag_ids = {tag: i for i, tag in enumerate(bio_tags(types))}
         self.tags = [np.array([IGNORE if tag is None else tag_ids[tag] for tag in e.tags]) for e in examples]
 
-    def loss(self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints) -> Tensor:
-        """See Objective."""
+    def outputs(
+        self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
+    ) -> dict[str, Output]:
+        """See Objective: ner, white space left out."""
         device = device_of(model)
         hidden, _ = model(to_tensor(inputs.input_ids, device), to_tensor(inputs.mask, device))
         chars = index_chars(encoded, whole_units(encoded), inputs.n_prefix)
         labels = np.concatenate([self.tags[i] for i in index])[chars.char]
-        logits = tag_logits(model.entity, hidden, chars)
-        return functional.cross_entropy(logits.float(), to_tensor(labels, device), ignore_index=IGNORE)
+        return {"ner": Output(tag_logits(model.entity, hidden, chars), to_tensor(labels, device))}
 
 
 def tag_logits(head: nn.Module, hidden: Tensor, chars: CharIndex) -> Tensor:
     """Score the tags of the listed code points. Shape: (n_chars, n_tags)."""
-    device = hidden.device
-    logits: Tensor = head(
-        hidden, to_tensor(chars.unit, device), to_tensor(chars.token, device), to_tensor(chars.nth, device)
-    )
-    return logits
-
-
-def index_pairs(
-    encoded: EncodedTexts,
-    inputs: PaddedInputs,
-    units: Units,
-    unit: Ints,
-    subjects: Sequence[Mention],
-    objects: Sequence[Mention],
-) -> npt.NDArray[np.int64]:
-    """Say where the pairs of mentions stand, as RelationHead reads it.
-
-    Args:
-      encoded, inputs, units: the batch.
-      unit: which unit each pair is in. Shape: (n_pairs,).
-      subjects, objects: the mentions, in code points of their text.
-
-    Returns:
-      Shape: (n_pairs, 7).
-    """
-    columns: list[Ints] = [unit]
-    text = units.text[unit]
-    for mentions in (subjects, objects):
-        for char in (
-            np.array([mention.begin for mention in mentions], dtype=np.int64),
-            np.array([mention.end - 1 for mention in mentions], dtype=np.int64),
-        ):
-            columns.append(tokens_of_chars(encoded, units, unit, encoded.chars.offsets[text] + char, inputs.n_prefix))
-    for mentions in (subjects, objects):
-        columns.append(np.array([ENTITY_TYPES.index(mention.type) for mention in mentions], dtype=np.int64))
-    return np.stack(columns, 1)
+    where = [to_tensor(column, hidden.device) for column in (chars.unit, chars.token, chars.nth)]
+    logits: Tensor = head(hidden, *where)
+    return logits.float()
 
 
 class RelationObjective:
-    """Cross entropy of the relation between the two marked mentions, and of the mention types that only KLUE-RE has."""
+    """The relation between the two marked mentions, and the mentions of types that only KLUE-RE has."""
 
     def __init__(
         self,
         name: str,
         examples: Sequence[RelationExample],
-        model_spec_relations: Sequence[str],
+        relations: Sequence[str],
         mention_types: Sequence[str],
     ) -> None:
         self.name = name
         self.examples = examples
         self.texts = [example.text for example in examples]
-        self.labels = np.array([model_spec_relations.index(example.label) for example in examples])
+        self.labels = np.array([relations.index(example.label) for example in examples])
         self.tag_ids = {tag: i for i, tag in enumerate(bio_tags(mention_types))}
 
-    def loss(self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints) -> Tensor:
-        """See Objective."""
+    def outputs(
+        self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
+    ) -> dict[str, Output]:
+        """See Objective: re, and mention where the model has that head."""
         device = device_of(model)
         mask = to_tensor(inputs.mask, device)
         hidden, lower = model(to_tensor(inputs.input_ids, device), mask)
         units = whole_units(encoded)
         batch = [self.examples[i] for i in index]
-        pairs = index_pairs(
-            encoded, inputs, units, np.arange(len(batch)), [e.subject for e in batch], [e.object for e in batch]
-        )
-        logits = model.relation(lower, mask, to_tensor(pairs, device))
-        labels = to_tensor(self.labels[index], device)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=0.1)
-        if not hasattr(model, "mention"):
-            return loss
-        chars = index_chars(encoded, units, inputs.n_prefix)
-        tags, weights = self._mention_tags(batch, encoded.chars.offsets)
-        each = functional.cross_entropy(
-            tag_logits(model.mention, hidden, chars).float(), to_tensor(tags[chars.char], device), reduction="none"
-        )
-        weight = to_tensor(weights[chars.char], device)
-        return loss + 0.5 * (each * weight).sum() / weight.sum()
+        pairs = index_pairs(encoded, inputs, units, [e.subject for e in batch], [e.object for e in batch])
+        logits = model.relation(lower, mask, to_tensor(pairs, device)).float()
+        outputs = {"re": Output(logits, to_tensor(self.labels[index], device), label_smoothing=0.1)}
+        if model.spec.mention_types and "ner" in model.spec.tasks:
+            chars = index_chars(encoded, units, inputs.n_prefix)
+            tags, weights = (to_tensor(a[chars.char], device) for a in self._mention_tags(batch, encoded.chars.offsets))
+            outputs["mention"] = Output(tag_logits(model.mention, hidden, chars), tags, weights, weight=0.5)
+        return outputs
 
     def _mention_tags(self, batch: Sequence[RelationExample], offsets: Ints) -> tuple[Ints, npt.NDArray[np.float32]]:
         tags = np.zeros(offsets[-1], dtype=np.int64)
         weights = np.full(offsets[-1], UNKNOWN_MENTION_WEIGHT, dtype=np.float32)
-        for offset, example in zip(offsets, batch, strict=False):
+        for offset, example in zip(offsets[:-1], batch, strict=True):
             for mention in (example.subject, example.object):
                 weights[offset + mention.begin : offset + mention.end] = 1.0
                 if f"B-{mention.type}" in self.tag_ids:
@@ -200,8 +206,36 @@ class RelationObjective:
         return tags, weights
 
 
+def index_pairs(
+    encoded: EncodedTexts,
+    inputs: PaddedInputs,
+    units: Units,
+    subjects: Sequence[Mention],
+    objects: Sequence[Mention],
+) -> Ints:
+    """Say where one pair of mentions a text stands, as RelationHead reads it.
+
+    Args:
+      encoded, inputs, units: the batch, one unit a text.
+      subjects, objects: the mentions of each text.
+
+    Returns:
+      Shape: (batch_size, 7).
+    """
+    unit = np.arange(len(units))
+    columns: list[Ints] = [unit]
+    for mentions in (subjects, objects):
+        begin = np.array([mention.begin for mention in mentions], dtype=np.int64)
+        last = np.array([mention.end - 1 for mention in mentions], dtype=np.int64)
+        for char in (begin, last):
+            columns.append(tokens_of_chars(encoded, units, unit, encoded.chars.offsets[:-1] + char, inputs.n_prefix))
+    for mentions in (subjects, objects):
+        columns.append(np.array([ENTITY_TYPES.index(mention.type) for mention in mentions], dtype=np.int64))
+    return np.stack(columns, 1)
+
+
 class DependencyObjective:
-    """Cross entropy of heads and of labels given the gold heads.
+    """Heads, and labels given the gold heads.
 
     Args:
       name: what the recipe calls it.
@@ -223,27 +257,41 @@ class DependencyObjective:
         self.labels = [np.array([deprels.index(deprel) for deprel in example.deprels]) for example in examples]
         self.head = head
 
-    def loss(self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints) -> Tensor:
-        """See Objective."""
+    def outputs(
+        self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
+    ) -> dict[str, Output]:
+        """See Objective: arc and deprel."""
         device = device_of(model)
         hidden, _ = model(to_tensor(inputs.input_ids, device), to_tensor(inputs.mask, device))
         where = index_eojeols(encoded, np.arange(len(index)), inputs.n_prefix)
-        heads = _pad([self.heads[i] for i in index])
-        labels = to_tensor(_pad([self.labels[i] for i in index]), device)
         parser = self.head if self.head is not None else model.dependency
         arcs, dependents, candidates = parser(
-            hidden, to_tensor(where.first, device), to_tensor(where.last, device), to_tensor(where.n_eojeols, device)
+            hidden, *(to_tensor(column, device) for column in (where.first, where.last, where.n_eojeols))
         )
-        gold = to_tensor(heads, device)
-        arc_loss = functional.cross_entropy(arcs.float().flatten(0, 1), gold.flatten(), ignore_index=IGNORE)
+        gold = to_tensor(_pad([self.heads[i] for i in index]), device)
+        labels = to_tensor(_pad([self.labels[i] for i in index]), device)
         label_logits = parser.score_labels(dependents, candidates, gold.clamp(min=0))
-        return arc_loss + functional.cross_entropy(
-            label_logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE
-        )
+        return {
+            "arc": Output(arcs.float().flatten(0, 1), gold.flatten()),
+            "deprel": Output(label_logits.float().flatten(0, 1), labels.flatten()),
+        }
 
 
-def _pad(rows: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+def _pad(rows: Sequence[Ints]) -> Ints:
     padded = np.full((len(rows), max(len(row) for row in rows)), IGNORE, dtype=np.int64)
     for i, row in enumerate(rows):
         padded[i, : len(row)] = row
     return padded
+
+
+def run_objective(
+    objective: Objective, model: MultiTaskModel, tokenizer: TextTokenizer, index: Ints
+) -> dict[str, Output]:
+    """Tokenise a batch of an objective's examples and run it. Shape of index: (batch_size,)."""
+    encoded, inputs = encode_batch([objective.texts[i] for i in index], tokenizer)
+    return objective.outputs(model, encoded, inputs, index)
+
+
+def total_loss(outputs: dict[str, Output]) -> Tensor:
+    """Sum the losses of a batch's outputs."""
+    return torch.stack([output.loss() for output in outputs.values()]).sum()

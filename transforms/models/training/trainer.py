@@ -15,7 +15,7 @@ from torch import nn
 from transforms.codepoints import Ints
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
-from transforms.models.training.objectives import Objective, device_of, encode_batch
+from transforms.models.training.objectives import Objective, device_of, encode_batch, total_loss
 
 STATE_FILE: Final = "training_state.pt"
 LOG_FILE: Final = "training_log.jsonl"
@@ -63,7 +63,8 @@ class Step(NamedTuple):
     tokens_per_second: float
 
 
-class Batch(NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
     """Which examples of which objective make a batch."""
 
     objective: int
@@ -204,12 +205,12 @@ def _step(
     began = time.perf_counter()
     objective = objectives[batches[step].objective]
     index = batches[step].index
-    encoded, inputs = encode_batch([objective.texts[i] for i in index], tokenizer)
     share = rate_share(step, len(batches), config.warmup_share)
     for group in optimizer.param_groups:
         group["lr"] = group["peak_rate"] * share
     with torch.autocast(device_of(model).type, dtype=torch.bfloat16, enabled=config.bf16):
-        loss = objective.loss(model, encoded, inputs, index)
+        encoded, inputs = encode_batch([objective.texts[i] for i in index], tokenizer)
+        loss = total_loss(objective.outputs(model, encoded, inputs, index))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
