@@ -1,29 +1,30 @@
-"""The default splitter, `fast`: vectorised over a whole batch of documents."""
+"""The default splitter, `fast`: a small trained model over every gap where a sentence can end, a batch at a time."""
+
+import functools
 
 import numpy as np
 
-from transforms.splitters.simple import CuttingSplitter, is_line_break
+from transforms.splitters.features import FEATURES, HASH_BITS, propose
+from transforms.splitters.layout import lay_out
+from transforms.splitters.model import BoundaryModel, model_version
+from transforms.splitters.simple import CuttingSplitter
 from transforms.splitters.spans import Bools, Codes, Ints
-
-_TERMINAL = np.array([ord(mark) for mark in ".!?。！？…‥"], dtype=np.uint32)
-_CLOSING = np.array([ord(mark) for mark in ")]}'\"”’」』》〉】"], dtype=np.uint32)
 
 
 def fast_version() -> str:
-    """Name the version of the rules."""
-    return "0"
+    """Name the weights and the features that the result depends on."""
+    return f"1-{len(FEATURES)}x{HASH_BITS}-{model_version()}"
 
 
-def _find_cuts(codes: Codes, space: Bools, _begins: Ints) -> Ints:
-    """Cut at line ends, and at white space after a full stop, with or without a closing mark between."""
-    gaps = np.flatnonzero(space)
-    before = codes[np.maximum(gaps - 1, 0)]
-    before_that = codes[np.maximum(gaps - 2, 0)]
-    ended = np.isin(before, _TERMINAL) | (np.isin(before, _CLOSING) & np.isin(before_that, _TERMINAL))
-    numbered = (before == ord(".")) & (before_that >= ord("0")) & (before_that <= ord("9"))
-    return gaps[(ended & ~numbered) | is_line_break(codes[gaps])]
+def _find_cuts(model: BoundaryModel, codes: Codes, space: Bools, begins: Ints) -> Ints:
+    candidates = propose(lay_out(codes, space, begins), model.is_bare_ending)
+    return np.sort(candidates.cut[model.scores(candidates) > 0])
 
 
-def fast_splitter() -> CuttingSplitter:
-    """Load the default splitter."""
-    return CuttingSplitter("fast", _find_cuts)
+def fast_splitter(model: BoundaryModel | None = None) -> CuttingSplitter:
+    """Load the default splitter.
+
+    Args:
+      model: another boundary model than the one that comes with the package.
+    """
+    return CuttingSplitter("fast", functools.partial(_find_cuts, model or BoundaryModel.load()))

@@ -1,0 +1,357 @@
+"""Candidate boundaries, and what the boundary model sees of each.
+
+A candidate is described by a row of small integers (its columns); a feature is a set of columns, hashed together with
+the kind of the candidate. The hash is linear in the columns, so that all features of all candidates of a batch are one
+matrix product. Its values stay below 2**53, which keeps float64 exact whatever the order of summation.
+
+Reference: Weinberger et al., 2009, "Feature Hashing for Large Scale Multitask Learning",
+https://arxiv.org/abs/0902.2206; multiply-shift hashing: Dietzfelbinger et al., 1997, J. Algorithms 25(1).
+"""
+
+import dataclasses
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.splitters.enclosures import find_enclosures
+from transforms.splitters.layout import (
+    BLANK_LINE,
+    CLASS,
+    CLOSER,
+    COMMA,
+    DIGIT,
+    FIRST_TAIL,
+    HANGUL,
+    LATIN,
+    LINE_END,
+    MOOD,
+    N_IDS,
+    PLAIN_SPACE,
+    QUOTE,
+    SPACE,
+    STOP,
+    Layout,
+)
+from transforms.splitters.spans import Bools, Ints
+
+Floats = npt.NDArray[np.float64]
+
+HASH_BITS: Final = 20
+
+BARE, STOPPED, STOPPED_CLOSED, CLOSED, MOODY, MOODY_STOPPED = range(6)
+"""Kinds of what stands between the last word and the candidate: nothing, a full stop, …"""
+
+_GAP: Final = np.zeros(PLAIN_SPACE + 1, dtype=np.int64)
+_GAP[[PLAIN_SPACE, LINE_END, BLANK_LINE]] = 1, 2, 3
+
+_FINAL_CONSONANT: Final = np.zeros(N_IDS, dtype=np.int64)
+_FINAL_CONSONANT[0xAC00:0xD7A4] = np.arange(0xD7A4 - 0xAC00) % 28 + 1
+
+STRONG_ENDINGS: Final = "다요죠까음임함네"
+_IS_STRONG_ENDING: Final = np.isin(np.arange(N_IDS), [ord(ending) for ending in STRONG_ENDINGS])
+
+_WINDOWS: Final = (("L", 6), ("R", 5), ("T", 3))
+_LEFT, _RIGHT, _TAIL = (tuple(f"{side}{n}" for n in range(1, size + 1)) for side, size in _WINDOWS)
+COLUMNS: Final = (
+    *_LEFT,  # the characters before the tail, backwards
+    *_RIGHT,  # the characters after the gap
+    *_TAIL,  # the characters of the tail, backwards
+    "J1", "J2",  # final consonants of L1 and L2
+    "CL1", "CL2", "CL3", "CR1", "CR2", "CR3",  # classes
+    "G",  # the gap: nothing, a space, a line end, a blank line
+    "TL",  # length of the tail
+    "EL",  # length of the last word
+    "RL",  # length of the next word
+    "I",  # the mark that encloses the candidate
+    "IO", "IC",  # how far its opening and its closing mark are
+    "A1", "A2",  # what stands after the closing mark
+    "P",  # how the document's sentences end
+    "DE", "DB",  # how far the end and the beginning of the document are
+    "S1", "S2",  # how far the sure ends before and after are
+    "LL",  # length of the line that ends here, against the longest one
+    "KIND",
+)  # fmt: skip
+
+FEATURES: Final = tuple(
+    tuple(line.split())
+    for line in """
+KIND
+G
+L1
+L2 L1
+L3 L2 L1
+L4 L3 L2 L1
+L5 L4 L3 L2 L1
+L6 L5 L4 L3 L2 L1
+L2
+L3 L2
+J1 CL2
+J1 J2
+L1 J2
+L1 J2 CL3
+R1
+R1 R2
+R1 R2 R3
+R1 R2 R3 R4
+R1 R2 R3 R4 R5
+L1 R1
+L2 L1 R1
+L1 R1 R2
+L2 L1 R1 R2
+L2 L1 R1 R2 R3
+L3 L2 L1 R1 R2
+J2 L1 R1 R2
+T1
+T1 T2
+T1 T2 T3
+T1 TL
+T1 T2 L1
+T1 T2 L1 L2
+T1 R1
+T1 T2 R1 R2
+T1 L1 R1
+T1 CL1 CR1
+CL3 CL2 CL1 CR1
+CL2 CL1 CR1 CR2
+CL1 CR1 CR2 CR3
+CL2 CL1 T1 T2 CR1 G
+EL CL1 T1
+EL L1
+EL L2 L1 G
+RL R1
+RL R1 R2
+G L1
+G T1
+G R1 R2
+G P
+G LL
+G LL CL1 T1
+G LL EL
+G LL J2 L1
+I
+I T1
+I L1
+I R1 T1
+I IO IC
+I IC A1
+I A1 A2
+I A1 T1
+P
+P L1
+P L1 J2
+P L2 L1
+P R1
+P T1
+P T1 L1
+P G CR1
+DE
+DE L1
+DE T1
+DB CL1 T1
+S1 S2
+S1 L1
+S2 L1
+S2 L2 L1
+S1 S2 P
+S1 S2 L1
+S2 R1 R2
+""".strip().splitlines()
+)
+
+
+def _multipliers() -> Floats:
+    """Give the matrix of the linear hash: 31 random bits where a feature has a column, by splitmix64 from seed 0."""
+    state, rows = 0, {name: row for row, name in enumerate((*COLUMNS, "ONE"))}
+    matrix = np.zeros((len(rows), len(FEATURES)))
+    for column, names in enumerate(FEATURES):
+        for name in ("ONE", "KIND", *(name for name in names if name != "KIND")):
+            state = (state + 0x9E3779B97F4A7C15) % 2**64
+            mixed = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+            mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % 2**64
+            matrix[rows[name], column] = (mixed ^ (mixed >> 31)) >> 33
+    return matrix
+
+
+_MULTIPLIERS: Final = _multipliers()
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Candidates:
+    """Where a sentence can end, and what is seen there.
+
+    Attributes:
+      cut: position in the batch's code points. Shape: (n_candidates,).
+      columns: by COLUMNS, and a last column of ones. Shape: (n_candidates, n_columns + 1).
+    """
+
+    cut: Ints
+    columns: Floats
+
+    def hashed(self) -> npt.NDArray[np.int64]:
+        """Give the features' places in the table of weights. Shape: (n_candidates, n_features)."""
+        keys = (self.columns @ _MULTIPLIERS).astype(np.int64).view(np.uint64)
+        return ((keys * _SPREAD) >> np.uint64(64 - HASH_BITS)).view(np.int64)
+
+
+_BACKWARDS: Final = np.arange(1, 7)
+_FORWARDS: Final = np.arange(5)
+_DISTANCES: Final = [COLUMNS.index(name) for name in ("IO", "IC", "DE", "DB", "S1", "S2")]
+_BUCKET: Final = np.minimum(2 * np.log2(np.arange(200) + 1), 15).astype(np.int64)
+"""By distance, the last entry for all greater ones: half octaves, 0 to 15."""
+
+_COUNT: Final = np.array([0, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7], dtype=np.int64)
+_DOCUMENT_END: Final = np.array([0] * STOP + [1, 2, 2, 2], dtype=np.int64)
+"""By class of the last character: a word, a full stop, another mark."""
+
+_IS_STOP, _IS_MOOD, _IS_CLOSING, _IS_LATIN_OR_DIGIT, _IS_END = (
+    np.isin(np.arange(13), kinds) for kinds in ((STOP,), (MOOD,), (CLOSER, QUOTE), (LATIN, DIGIT), (STOP, MOOD))
+)
+_IS_WORD: Final = (np.arange(13) < FIRST_TAIL) & (np.arange(13) != SPACE)
+
+
+def _kind_table() -> Ints:
+    table = np.full(16, CLOSED)
+    for at in range(16):
+        tail, stopped, moody, closed = (bool(at & bit) for bit in (1, 2, 4, 8))
+        if not tail:
+            table[at] = BARE
+        elif moody:
+            table[at] = MOODY_STOPPED if stopped else MOODY
+        elif stopped:
+            table[at] = STOPPED_CLOSED if closed else STOPPED
+    return table
+
+
+_KIND: Final = _kind_table()
+"""By 1 (there is a tail) + 2 (with a full stop) + 4 (with a mood mark) + 8 (a closing mark or a quote ends it)."""
+
+_KIND_STEP: Final = np.array([6, 0, 12, 12])
+"""By gap: nothing, a space, a line end, a blank line."""
+
+
+def _gaps(layout: Layout, is_bare_ending: Bools) -> Ints:
+    """Find the ids before which a sentence can end: white space, or a word right behind a full stop or ㅋㅋ."""
+    classes, ids = layout.classes, layout.ids
+    spaces = np.flatnonzero(classes == SPACE)
+    left, right = classes[spaces - 1], classes[spaces + 1]
+    worth = (left >= FIRST_TAIL) | (ids[spaces] != PLAIN_SPACE) | is_bare_ending[ids[spaces - 1]]
+    spaces = spaces[worth & (left > SPACE) & (right > SPACE)]
+    tail = np.flatnonzero(classes >= FIRST_TAIL)
+    following = classes[tail + 1]
+    tail = tail[(following > SPACE) & (following < FIRST_TAIL) & (following != COMMA)]
+    last, before = classes[tail], classes[tail - 1]
+    ended = _IS_END[last] | _IS_END[before]
+    ended &= ~(_IS_LATIN_OR_DIGIT[before] & _IS_LATIN_OR_DIGIT[classes[tail + 1]])
+    return np.concatenate((spaces, tail[ended] + 1))
+
+
+def propose(layout: Layout, is_bare_ending: Bools) -> Candidates:
+    """Find the candidates of a batch of documents and describe them.
+
+    Args:
+      layout: the documents.
+      is_bare_ending: which ids can end a sentence without any mark. Shape: (N_IDS,).
+    """
+    ids, classes = layout.ids, layout.classes
+    gap = _gaps(layout, is_bare_ending)
+    columns = np.empty((len(gap), len(COLUMNS) + 1), dtype=np.int64)
+    here = dict(zip(COLUMNS, columns.T, strict=False))
+    at_space = classes[gap] == SPACE
+    word_end = _word_ends(classes)[gap - 1]
+    lefts, rights, tails = columns[:, :6], columns[:, 6:11], columns[:, 11:14]
+    lefts[:] = ids[word_end[:, None] - _BACKWARDS]
+    rights[:] = ids[(gap + at_space)[:, None] + _FORWARDS]
+    tail_length = gap - word_end
+    np.multiply(ids[gap[:, None] - _BACKWARDS[:3]], tail_length[:, None] > _FORWARDS[:3], out=tails)
+    columns[:, 14:16] = _FINAL_CONSONANT[columns[:, :2]]
+    left_classes, right_classes = CLASS[lefts], CLASS[rights]
+    columns[:, 16:19], columns[:, 19:22] = left_classes[:, :3], right_classes[:, :3]
+    gap_kind = _GAP[np.minimum(ids[gap], PLAIN_SPACE)] * at_space
+    kind = _kinds(tails)
+    here["G"][:] = gap_kind
+    np.minimum(tail_length, 6, out=here["TL"])
+    here["EL"][:], here["RL"][:] = _word_lengths(left_classes), _word_lengths(right_classes)
+    document = np.searchsorted(layout.begins, gap, side="right") - 1
+    begin, end = layout.begins[document], layout.ends[document]
+    spaced_stop = at_space & ((kind == STOPPED) | (kind == STOPPED_CLOSED))
+    here["DE"][:], here["DB"][:] = end - gap, gap - begin
+    _fill_enclosed(layout, gap, here)
+    _fill_neighbours(gap, gap[spaced_stop], begin, end, here)
+    distances = columns[:, _DISTANCES]
+    columns[:, _DISTANCES] = _BUCKET.take(distances, mode="clip")
+    here["P"][:] = _prior(layout, document, here["L1"], at_space & (kind == BARE), spaced_stop)
+    here["LL"][:] = _line_fill(layout, document, gap, gap_kind)
+    here["KIND"][:] = kind + _KIND_STEP[gap_kind]
+    columns[:, -1] = 1
+    return Candidates(layout.position[gap], columns.astype(np.float64))
+
+
+def _word_ends(classes: npt.NDArray[np.uint8]) -> Ints:
+    """Give for each id where the last word up to it ends. Shape: (n_ids,)."""
+    return np.maximum.accumulate(np.arange(1, len(classes) + 1) * _IS_WORD[classes])
+
+
+def _kinds(tails: Ints) -> Ints:
+    classes = CLASS[tails]
+    stopped, moody = _IS_STOP[classes].any(axis=1), _IS_MOOD[classes].any(axis=1)
+    return _KIND[(tails[:, 0] > 0) + 2 * stopped + 4 * moody + 8 * _IS_CLOSING[classes[:, 0]]]
+
+
+def _word_lengths(classes: npt.NDArray[np.uint8]) -> Ints:
+    """Count the characters up to the first white space or padding of each window."""
+    return np.logical_and.accumulate(classes > SPACE, axis=1).sum(axis=1)
+
+
+def _fill_enclosed(layout: Layout, gap: Ints, here: dict[str, Ints]) -> None:
+    """Tell the opening mark around each candidate, how far it and its partner are, and what follows the partner."""
+    names = ("I", "IO", "IC", "A1", "A2")
+    opens, closes = find_enclosures(layout)
+    if not opens.size:
+        for name in names:
+            here[name][:] = 0
+        return
+    pair = np.searchsorted(opens, gap) - 1
+    begin, end = opens[pair], closes[pair]
+    inside = (pair >= 0) & (end >= gap)
+    seen = (layout.ids[begin], gap - begin, end - gap, layout.ids[end + 1], layout.ids[end + 2])
+    for name, column in zip(names, seen, strict=True):
+        np.multiply(column, inside, out=here[name])
+
+
+def _prior(layout: Layout, document: Ints, last: Ints, bare: Bools, stopped: Bools) -> Ints:
+    """Tell how this writer ends sentences: a cell of full stops x bare strong endings x how the document ends."""
+    documents = len(layout.begins)
+    stops = np.bincount(document[stopped & (CLASS[last] == HANGUL)], minlength=documents)
+    bares = np.bincount(document[bare & _IS_STRONG_ENDING[last]], minlength=documents)
+    final = layout.classes[layout.ends - 1]
+    final = np.where(final == SPACE, layout.classes[layout.ends - 2], final)
+    counts = _COUNT.take(stops, mode="clip") * 8 + _COUNT.take(bares, mode="clip")
+    return (counts * 3 + _DOCUMENT_END[final])[document]
+
+
+def _fill_neighbours(gap: Ints, sure: Ints, begin: Ints, end: Ints, here: dict[str, Ints]) -> None:
+    """Tell how far the nearest white space behind a full stop is, before and after each candidate."""
+    sure = np.concatenate(((-1,), np.sort(sure), (np.iinfo(np.int64).max,)))
+    before = sure[np.searchsorted(sure, gap) - 1]
+    after = sure[np.searchsorted(sure, gap, side="right")]
+    np.subtract(gap, np.maximum(before, begin), out=here["S1"])
+    np.subtract(np.minimum(after, end), gap, out=here["S2"])
+
+
+def _line_fill(layout: Layout, document: Ints, gap: Ints, gap_kind: Ints) -> Ints:
+    """Tell at a line end how long its line is against the longest of the document: lines wrapped by width are full."""
+    fill = np.zeros_like(gap)
+    at = np.flatnonzero(gap_kind > 1)
+    if not at.size:
+        return fill
+    ends = np.flatnonzero((layout.ids == LINE_END) | (layout.ids == BLANK_LINE))
+    of_line = np.searchsorted(ends, gap[at])
+    begins = np.maximum(np.where(of_line > 0, ends[of_line - 1] + 1, 0), layout.begins[document[at]])
+    lengths = gap[at] - begins
+    longest = np.zeros(len(layout.begins), dtype=np.int64)
+    np.maximum.at(longest, document[at], lengths)
+    longest = longest[document[at]]
+    fill[at] = 1 + 8 * lengths // longest + 10 * np.minimum(longest // 40, 4)
+    return fill

@@ -1,0 +1,169 @@
+"""Train the boundary model of `fast`: a logistic model over hashed features, fitted by AdaGrad.
+
+Reference: Duchi et al., 2011, "Adaptive Subgradient Methods", https://jmlr.org/papers/v12/duchi11a.html
+"""
+
+import argparse
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.splitters.corpora import training_documents
+from transforms.splitters.features import BARE, COLUMNS, HASH_BITS, MOODY, Candidates, propose
+from transforms.splitters.kiwi import kiwi_splitter
+from transforms.splitters.kss import kss_splitter
+from transforms.splitters.layout import N_IDS, lay_out
+from transforms.splitters.model import WEIGHTS_FILE, BoundaryModel
+from transforms.splitters.silver import TrainingDocument
+from transforms.splitters.simple import newline_splitter
+from transforms.splitters.spans import Bools, codes_of, is_white_space
+
+BARE_SHARE: Final = 0.002
+"""A character can end a sentence without a mark if at least this share of the words that end in it do."""
+
+BARE_COUNT: Final = 5
+"""… and if it did so this often."""
+
+EPOCHS: Final = 3
+RATE: Final = 0.05
+
+_BATCH_CHARS: Final = 100_000
+_STEP: Final = 256
+_log = logging.getLogger(__name__)
+_COLUMN: Final = {name: at for at, name in enumerate(COLUMNS)}
+
+Floats32 = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Examples:
+    """Labelled candidates.
+
+    Attributes:
+      places: the features' places in the table of weights. Shape: (n_examples, n_features), int32.
+      target: how sure the teachers are that a sentence ends there, 0 to 1. Shape: (n_examples,).
+      weight: how much each example counts; 0 where no teacher is to be believed. Shape: (n_examples,).
+    """
+
+    places: npt.NDArray[np.int32]
+    target: Floats32
+    weight: Floats32
+
+
+def _batches(documents: Sequence[TrainingDocument]) -> Iterator[list[TrainingDocument]]:
+    batch: list[TrainingDocument] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= _BATCH_CHARS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _labelled(batch: list[TrainingDocument], is_bare_ending: Bools) -> tuple[Candidates, Floats32, Floats32]:
+    codes = codes_of("".join(document.text for document in batch))
+    begins = np.append(0, np.cumsum([len(document.text) for document in batch]))
+    candidates = propose(lay_out(codes, is_white_space(codes), begins), is_bare_ending)
+    first, mean, trusted, lines, unknown = (np.zeros(len(codes) + 1, dtype=np.float32) for _ in range(5))
+    for document, begin in zip(batch, begins.tolist(), strict=False):
+        first[begin + document.ends[0]] = 1
+        for ends in document.ends:
+            mean[begin + ends] += 1 / len(document.ends)
+        span = slice(begin, begin + len(document.text))
+        trusted[span] = len(document.ends) == 1
+        lines[span] = document.trust_lines
+        unknown[begin + document.unknown] = 1
+    cut = candidates.cut
+    kind = candidates.columns[:, _COLUMN["KIND"]] % 6
+    at_line_end = candidates.columns[:, _COLUMN["G"]] > 1
+    target = np.where((kind == BARE) | (kind == MOODY), mean[cut], first[cut])
+    target = np.where(at_line_end & (lines[cut] > 0), 1, target)
+    doubtful = (unknown[cut] > 0) | (at_line_end & (lines[cut] == 0) & (trusted[cut] == 0))
+    return candidates, target.astype(np.float32), np.where(doubtful & (target < 1), 0, 1).astype(np.float32)
+
+
+def find_bare_endings(documents: Sequence[TrainingDocument]) -> Bools:
+    """Find the characters that end sentences without a mark often enough to be looked at. Shape: (N_IDS,)."""
+    seen, ended = np.zeros(N_IDS), np.zeros(N_IDS)
+    everything = np.ones(N_IDS, dtype=bool)
+    for batch in _batches(documents):
+        candidates, target, weight = _labelled(batch, everything)
+        bare = candidates.columns[:, _COLUMN["KIND"]] == BARE
+        last = candidates.columns[bare, _COLUMN["L1"]].astype(np.int64)
+        seen += np.bincount(last, weight[bare], minlength=N_IDS)
+        ended += np.bincount(last, (target * weight)[bare], minlength=N_IDS)
+    return (ended >= BARE_COUNT) & (ended >= BARE_SHARE * seen)
+
+
+def make_examples(documents: Sequence[TrainingDocument], is_bare_ending: Bools) -> Examples:
+    """Turn documents into labelled candidates."""
+    places, targets, weights = [], [], []
+    for batch in _batches(documents):
+        candidates, target, weight = _labelled(batch, is_bare_ending)
+        kept = weight > 0
+        places.append(candidates.hashed()[kept].astype(np.int32))
+        targets.append(target[kept])
+        weights.append(weight[kept])
+    return Examples(np.concatenate(places), np.concatenate(targets), np.concatenate(weights))
+
+
+def fit(examples: Examples, epochs: int = EPOCHS, rate: float = RATE, seed: int = 1) -> Floats32:
+    """Fit weights by AdaGrad on the logistic loss. Shape of the result: (2**HASH_BITS,)."""
+    rng = np.random.default_rng(seed)
+    weights = np.zeros(2**HASH_BITS, dtype=np.float32)
+    squares = np.full(2**HASH_BITS, 1e-2, dtype=np.float32)
+    for _ in range(epochs):
+        order = rng.permutation(len(examples.target))
+        for begin in range(0, len(order), _STEP):
+            rows = order[begin : begin + _STEP]
+            places = examples.places[rows]
+            score = weights[places].sum(axis=1)
+            error = (1 / (1 + np.exp(-score)) - examples.target[rows]) * examples.weight[rows]
+            flat, slope = places.ravel(), np.repeat(error, places.shape[1])
+            np.add.at(squares, flat, slope * slope)
+            np.subtract.at(weights, flat, rate * slope / np.sqrt(squares[flat]))
+    return weights
+
+
+def train_splitter(data: Path, output: Path = WEIGHTS_FILE, cache: Path | None = None) -> BoundaryModel:
+    """Train the boundary model and store it; the same data and versions give the same file.
+
+    Args:
+      data: the data folder, with `text`, `klue/train` and `ud`.
+      output: where the weights go.
+      cache: a folder to keep what the teachers, kss and Kiwi, made of the texts; without it they work each time.
+    """
+    # The teachers leave what they fail on to a plain splitter, so that training does not need its own result.
+    plain = newline_splitter()
+    documents = training_documents(data, kss_splitter(plain), kiwi_splitter(plain), cache)
+    is_bare_ending = find_bare_endings(documents)
+    examples = make_examples(documents, is_bare_ending)
+    _log.info("%d documents, %d candidates", len(documents), len(examples.target))
+    model = BoundaryModel(fit(examples), 0.0, is_bare_ending)
+    model.save(output)
+    return model
+
+
+def main() -> None:
+    """Run `python -m transforms.splitters.training --data FOLDER [--output FILE] [--cache FOLDER]`."""
+    parser = argparse.ArgumentParser(description="Train the boundary model of the splitter `fast`.")
+    parser.add_argument("--data", type=Path, required=True, help="the data folder, with text, klue/train and ud")
+    parser.add_argument("--output", type=Path, default=WEIGHTS_FILE, help="where the weights go")
+    parser.add_argument("--cache", type=Path, help="a folder to keep the teachers' work in")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    if arguments.cache:
+        arguments.cache.mkdir(parents=True, exist_ok=True)
+    train_splitter(arguments.data, arguments.output, arguments.cache)
+
+
+if __name__ == "__main__":
+    main()
