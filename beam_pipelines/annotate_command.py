@@ -25,9 +25,9 @@ from beam_pipelines.options import AnnotateOptions, infer_format, to_config
 from beam_pipelines.progress_view import Counts, JobProgress, ProgressView
 from beam_pipelines.summary import draw_summary, summarize
 from schemas.shard import Shard
-from transforms.annotate import resolve_models
 from transforms.config import AnnotateConfig, require
 from transforms.formats.bytes import SourceChangedError
+from transforms.models.loading import resolve_models
 from transforms.split import splitter_version
 from transforms.write import clear_attempts
 
@@ -217,7 +217,7 @@ def _run_on_beam(call: Call, job: Job, console: Console) -> tuple[dict[Shard, st
     }
     options = AnnotateOptions(list(call.beam_flags), **dataset_options)
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, job.pending, job.config, job.dataset)
+    build(pipeline, job.pending, job.config, job.dataset, call.cluster.threads)
     result = pipeline.run()
     if not options.view_as(StandardOptions).no_wait_until_finish:
         state = result.wait_until_finish()

@@ -141,17 +141,15 @@ def annotate_shard(shard: Shard, job: ShardJob, attempt: int) -> str | None:
 
 def _run_pipeline(shard: Shard, job: ShardJob) -> None:
     import apache_beam as beam  # noqa: PLC0415  the driver's own process never needs it
-    import torch  # noqa: PLC0415
     from apache_beam.options.pipeline_options import PipelineOptions  # noqa: PLC0415
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: PLC0415
 
     from beam_pipelines.annotate import build  # noqa: PLC0415
 
-    torch.set_num_threads(job.threads)
     # Whatever Beam's own default for the machine is: one worker, in this process, in memory.
     flags = [*job.beam_flags, "--direct_running_mode=in_memory", "--direct_num_workers=1"]
     with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(flags)) as pipeline:
-        build(pipeline, [shard], job.config, job.dataset)
+        build(pipeline, [shard], job.config, job.dataset, job.threads)
 
 
 @dataclass
@@ -310,10 +308,14 @@ def _local_client(workers: int, threads: int) -> Iterator[Client]:
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=MEMORY_LIMIT // workers,
-                dashboard_address=None,
                 silence_logs=logging.CRITICAL,
-                # The driver counts deaths itself: a shard is to blame only if it was alone in the process.
-                scheduler_kwargs={"allowed_failures": 0},
+                scheduler_kwargs={
+                    # The driver counts deaths itself.
+                    "allowed_failures": 0,
+                    # Any free port: a fixed one would clash with another job's.
+                    "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",
+                },
             )
             stack.callback(_end_cluster, cluster)
             client = stack.enter_context(Client(cluster))
