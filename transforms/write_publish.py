@@ -145,11 +145,16 @@ def publish_file(attempt: Path, dataset: Path, target: Path) -> tuple[PublishedF
 
 
 def describe_file(dataset: Path, path: Path) -> PublishedFile:
-    """Measure and hash a published Parquet file."""
+    """Measure and hash a Parquet file of a dataset."""
+    size_bytes, sha256 = fingerprint_file(path)
+    return PublishedFile(path.relative_to(dataset).as_posix(), pq.read_metadata(path).num_rows, size_bytes, sha256)
+
+
+def fingerprint_file(path: Path) -> tuple[int, str]:
+    """Give a file's size in bytes and the SHA-256 of its content as a hex digest."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size_bytes = file.tell()
-    return PublishedFile(path.relative_to(dataset).as_posix(), pq.read_metadata(path).num_rows, size_bytes, sha256)
+        return file.tell(), sha256
 
 
 def read_footer(path: Path) -> dict[str, str]:
