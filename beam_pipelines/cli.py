@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "verify": ("beam_pipelines.verify_command", "prove that each input record is in a dataset exactly once"),
     "evaluate": ("beam_pipelines.evaluate", "score a model on labelled data"),
     "train": ("beam_pipelines.train", "train a model"),
+    "calibrate": ("beam_pipelines.calibrate", "fit a trained model's probabilities"),
 }
 """Each command with the module whose `main(arguments)` runs it, imported only then, and what it does."""
 
@@ -26,7 +27,7 @@ def _known_commands() -> dict[str, tuple[str, str]]:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<10}{what}" for name, (_, what) in _known_commands().items()]
+    lines = [f"  {name:<11}{what}" for name, (_, what) in _known_commands().items()]
     return "\n".join(
         [
             "Usage: klue-beam COMMAND [OPTION ...]",
