@@ -20,15 +20,17 @@ def find_sources(inputs: Sequence[str], input_format: str) -> list[Source]:
     """Open up inputs, in the order given, what one of them matches sorted by path.
 
     A folder gives its files, and those of the folders in it, whose name ends as the format's do. Hidden files and
-    those that begin with `_` are left out unless named. A file that several inputs name is taken once.
+    those that begin with `_` are left out unless named; links to folders are not followed. A file that several inputs
+    name is taken once.
 
     Args:
       inputs: paths, globs (`**` for any depth) and folders.
       input_format: one of INPUT_FORMATS.
 
     Raises:
-      ValueError: if there are no inputs, or one matches nothing, is remote, or is compressed Parquet.
-      OSError: if a file may not be read.
+      ValueError: if there are no inputs, or one matches nothing, is remote, no file, not named in UTF-8, or compressed
+        Parquet.
+      PermissionError: if a file may not be read.
     """
     if not inputs:
         raise ValueError("`inputs` must name at least one file, folder or glob, got none. Name one.")
@@ -43,7 +45,20 @@ def find_sources(inputs: Sequence[str], input_format: str) -> list[Source]:
         raise ValueError(
             f"Parquet inputs must not be compressed as a whole, got {packed[0]!r}. Unpack it: Parquet packs its pages."
         )
+    for path in paths.values():
+        _require_readable(path)
     return [stat_source(path) for path in paths.values()]
+
+
+def _require_readable(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"An input's path must be UTF-8, got {path!r}. Rename it.") from error
+    if not os.path.isfile(path):
+        raise ValueError(f"An input must be a file or a folder of files, got {path!r}. Save it as a file first.")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"An input must be readable, got {path!r}. Change its permissions, or leave it out.")
 
 
 def _open_up(named: str, input_format: str) -> Iterator[str]:

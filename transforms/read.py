@@ -212,15 +212,24 @@ def _count_stream(shard: Shard, config: ReadConfig) -> Iterator[SegmentCount]:
     segment, record_index, last = 0, shard.first_record, False
     while not last:
         first_record, begin_byte = record_index, window.position
-        for record in _records(window, config):
-            record_index += record.complete
-            if _is_full(shard, window.position - begin_byte, config):
-                break
+        record_index += _count_segment(window, shard, config)
         last = window.at_end()
         broken = _break_reason(window) if last and window.stream_break is not None else None
         place = (first_record, record_index, begin_byte, window.position)
         yield SegmentCount(segment, last, *place, window.take_sha256(), broken)
         segment += 1
+
+
+def _count_segment(window: ByteWindow, shard: Shard, config: ReadConfig) -> int:
+    """Pass a segment's records and count them."""
+    if config.input_format == "jsonl" or config.text_unit == "line":
+        return window.advance_lines(config.shard_bytes if shard.is_stream else -1)
+    n_records, begin_byte = 0, window.position
+    for record in _records(window, config):
+        n_records += record.complete
+        if _is_full(shard, window.position - begin_byte, config):
+            break
+    return n_records
 
 
 class ShardCoder(beam.coders.Coder):

@@ -155,7 +155,7 @@ def expected_lines(data: bytes, path: str, max_record_bytes: int) -> Outcome:
     return Outcome(documents, rejects, blanks)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=DATA, shard_bytes=SIZES, batch_bytes=SIZES, max_record_bytes=st.integers(1, 40))
 def test_lines_are_what_a_split_at_line_feeds_gives(
     folder: Path, data: bytes, shard_bytes: int, batch_bytes: int, max_record_bytes: int
@@ -171,7 +171,7 @@ def test_lines_are_what_a_split_at_line_feeds_gives(
     assert found.blanks == expected.blanks
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=DATA, unit=st.sampled_from(["line", "block", "file"]), sizes=st.tuples(SIZES, SIZES), maximum=SIZES)
 def test_cuts_change_nothing(folder: Path, data: bytes, unit: str, sizes: tuple[int, int], maximum: int) -> None:
     """Plain or compressed, cut into any shards, segments and chunks: the same documents, rejects and blanks."""
@@ -189,7 +189,7 @@ def test_cuts_change_nothing(folder: Path, data: bytes, unit: str, sizes: tuple[
     assert json.dumps(stream, default=repr).replace(packed, path) == json.dumps(expected, default=repr)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     data=DATA,
     unit=st.sampled_from(["line", "block"]),
@@ -212,7 +212,7 @@ def test_a_resumed_stream_equals_an_undisturbed_one(
     assert outcome(chunks) == outcome(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     data=DATA, unit=st.sampled_from(["line", "block", "file"]), shard_bytes=SIZES, cut=st.none() | st.integers(0, 99)
 )
@@ -427,6 +427,23 @@ def test_a_break_goes_with_the_unfinished_record(folder: Path, unit: str, kept: 
     (reject,) = found.rejects
     assert reject[1] is None
     assert reject[5] == (b"two\nthree" if unit == "block" else b"one\n\ntwo\nthree\n")
+
+
+def test_a_chunk_holds_about_batch_bytes_of_text(folder: Path) -> None:
+    """A chunk ends with the document that fills it."""
+    path = write(folder, "chunks.txt", "".join(f"{'가' * (number % 90)}\n" for number in range(3000)).encode())
+    (shard,) = plan_shards(path, ReadConfig())
+    chunks = read_checked(shard, ReadConfig(batch_bytes=1000))
+    sizes = [sum(len(text.encode()) for text in texts(outcome([chunk]))) for chunk in chunks]
+    assert all(1000 <= size < 1000 + 3 * 90 for size in sizes[:-1])
+    assert len(sizes) > 300
+
+
+def test_a_source_that_cannot_be_read_is_an_error_and_no_reject(folder: Path) -> None:
+    """An error of the disk is not taken for a break of the stream."""
+    (folder / "folder.txt.gz").mkdir()
+    with pytest.raises(ShardReadError, match=r"Shard 0 .* cannot be read: .*Is a directory"):
+        list(read_shard(Shard(0, str(folder / "folder.txt.gz"), **STREAM), ReadConfig()))
 
 
 def test_a_source_that_changed_since_the_plan_is_refused(folder: Path) -> None:

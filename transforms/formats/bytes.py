@@ -171,6 +171,26 @@ class ByteWindow:
         while self.position < position and not self.at_end():
             self.advance(min(self.ahead_bytes(), position - self.position))
 
+    def advance_lines(self, n_bytes: int) -> int:
+        """Pass whole lines until at least `n_bytes` are passed or the end comes; -1 passes all. They are not held.
+
+        Returns:
+          How many lines were passed. What stands between the last line end and a break of the stream is none.
+        """
+        n_lines, stop, line_ended = 0, self.position + n_bytes, True
+        while not self.at_end():
+            begin, end = self._offset, len(self._buffer)
+            if n_bytes >= 0 and stop - self.position <= end - begin:
+                found = self._buffer.find(b"\n", begin + max(0, stop - 1 - self.position))
+                if found >= 0:
+                    n_lines += self._buffer.count(b"\n", begin, found + 1)
+                    self.advance(found + 1 - begin)
+                    return n_lines
+            n_lines += self._buffer.count(b"\n", begin)
+            line_ended = self._buffer.endswith(b"\n")
+            self.advance(end - begin)
+        return n_lines + (not line_ended and self.stream_break is None)
+
     def at_end(self) -> bool:
         """Tell whether nothing is left to pass; looks one block ahead."""
         return not self.ahead_bytes() and not self._fill()
