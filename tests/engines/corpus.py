@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from schemas.shard import ATTEMPTS_DIR, DATA_DIR, RECEIPTS_DIR, REJECTS_DIR, SUCCESS_FILE
 
-TIME_LIMIT_SECONDS = 120
+TIME_LIMIT_SECONDS = 300
 """A client whose worker is killed hangs for ever; no client here may take longer."""
 
 ENVIRONMENT = {

@@ -113,7 +113,7 @@ class FakeDataflow:
             for command in ([*install, "--target", str(packages), *staged], execute):
                 environment = {**os.environ, "PYTHONPATH": found_at if command is execute else ""}
                 done = subprocess.run(
-                    command, cwd=worker, env=environment, stdout=log, stderr=log, timeout=100, check=False
+                    command, cwd=worker, env=environment, stdout=log, stderr=log, timeout=240, check=False
                 )
                 if done.returncode:
                     break

@@ -1,0 +1,57 @@
+"""The whole graph in a script of your own: pipeline.py DATASET INPUT [INPUT ...].
+
+It makes what `klue-beam annotate --tasks tc,ner` makes, with a step of its own behind the sink. MODEL in the environment
+names another model than the embedded one.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+
+import apache_beam as beam
+
+from transforms.annotate import Annotate, resolve_models
+from transforms.config import AnnotateConfig, ModelConfig, ReadConfig
+from transforms.plan import make_plan, save_plan
+from transforms.read import ReadShards
+from transforms.split import SplitSentences, splitter_version
+from transforms.write import WriteAnnotations
+
+TASKS = ("tc", "ner")
+
+
+def describe(receipt: str) -> str:
+    """Say in a line what a receipt proves."""
+    fields = json.loads(receipt)
+    counts = fields["counts"]
+    return f"{fields['source']}: {counts['documents']} documents, {counts['entities']} entities"
+
+
+def main(dataset: str, *inputs: str) -> None:
+    """Annotate JSON lines into a dataset."""
+    model = os.environ.get("MODEL", "small")
+    config = AnnotateConfig(
+        read=ReadConfig(input_format="jsonl"),
+        model=resolve_models(ModelConfig(tasks=TASKS, models=dict.fromkeys(TASKS, model))),
+    )
+    config = dataclasses.replace(config, splitter_version=splitter_version(config.splitter))
+    plan = make_plan(inputs, config)
+    save_plan(dataset, plan)
+    with beam.Pipeline() as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(plan.shards)
+            | ReadShards(dataset, config.read)
+            | SplitSentences(config.splitter)
+            | Annotate(config.model)
+            | WriteAnnotations(dataset, config)
+            | beam.Map(describe)
+            | beam.Map(print)
+        )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
