@@ -1,6 +1,6 @@
 """The whole graph in a script of your own: pipeline.py DATASET INPUT [INPUT ...].
 
-It makes what `klue-beam annotate --tasks tc,ner` makes, with a step of its own behind the sink. MODEL in the environment
+It makes what `klue-beam annotate --tasks tc,ner` makes, with a step of its own behind the sink. The variable MODEL
 names another model than the embedded one.
 """
 
