@@ -21,6 +21,7 @@ from transforms.codepoints import Bools, Ints
 from transforms.models.batching import cut_windows, pack_by_length
 from transforms.models.engine import Annotations, entities_in_texts, run_halving
 from transforms.models.pieces import EncodedTexts, TextTokenizer, Units, index_chars, pad_units
+from transforms.models.precision import apply_precision
 from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, no_entities
 from transforms.tasks.relation import MARKER_TYPES, decode_relations, list_candidate_pairs
 from transforms.tasks.topic import Floats, Topics, decode_topics
@@ -142,6 +143,7 @@ class CheckpointEngine:
       folder: the checkpoint, checked by `check_checkpoint`.
       token_budget, max_pairs: as in MultiTaskEngine.
       re_markers: one of RE_MARKERS.
+      precision: as in `apply_precision`.
       device: where the model runs.
     """
 
@@ -153,6 +155,7 @@ class CheckpointEngine:
         token_budget: int,
         max_pairs: int,
         re_markers: str,
+        precision: str = "fp32",
         device: torch.device | None = None,
     ) -> None:
         self.tasks = (task,)
@@ -160,7 +163,7 @@ class CheckpointEngine:
         config = check_checkpoint(task, folder)
         self.tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(folder))
         model = AUTO_MODELS[task][1].from_pretrained(folder, use_safetensors=True)
-        self.model = model.float().to(self.device).eval()
+        self.model = apply_precision(model.float().eval(), precision, (model.base_model_prefix,)).to(self.device)
         self.labels = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
         self.scheme = read_tag_scheme(self.labels) if task == "ner" else None
         self.token_budget, self.max_pairs, self.re_markers = token_budget, max_pairs, re_markers

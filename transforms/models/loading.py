@@ -12,6 +12,7 @@ from transforms.config import ModelConfig, require
 from transforms.models.checkpoint import hash_folder, load_model, resolve_folder
 from transforms.models.engine import Annotations, MultiTaskEngine
 from transforms.models.huggingface import RE_MARKERS, CheckpointEngine, check_checkpoint, find_checkpoint
+from transforms.models.precision import apply_precision
 from transforms.models.spec import ModelSpec
 from transforms.tasks.entity import Entities
 
@@ -88,10 +89,15 @@ def load_engines(config: ModelConfig, device: torch.device | None = None) -> lis
                     f"Bring its files back, or annotate into a new folder."
                 )
         if folder is not None:
-            engines.append(MultiTaskEngine(*load_model(folder), tasks, **options))
+            model, tokenizer = load_model(folder)
+            parts = [name for name in ("encoder", "relation") if hasattr(model, name)]
+            engines.append(
+                MultiTaskEngine(apply_precision(model, config.precision, parts), tokenizer, tasks, **options)
+            )
         else:
             place = find_checkpoint(name)
-            engines += [CheckpointEngine(task, place, re_markers=config.re_markers, **options) for task in tasks]
+            others = {"re_markers": config.re_markers, "precision": config.precision}
+            engines += [CheckpointEngine(task, place, **options, **others) for task in tasks]
     # An engine that seeks relations between the entities of another runs after it.
     return sorted(engines, key=lambda engine: "re" in engine.tasks and "ner" not in engine.tasks)
 
