@@ -96,8 +96,8 @@ def load_engines(config: ModelConfig, device: torch.device | None = None) -> lis
             )
         else:
             place = find_checkpoint(name)
-            others = {"re_markers": config.re_markers, "precision": config.precision}
-            engines += [CheckpointEngine(task, place, **options, **others) for task in tasks]
+            options_here = {**options, "re_markers": config.re_markers, "precision": config.precision}
+            engines += [CheckpointEngine(task, place, **options_here) for task in tasks]
     # An engine that seeks relations between the entities of another runs after it.
     return sorted(engines, key=lambda engine: "re" in engine.tasks and "ner" not in engine.tasks)
 

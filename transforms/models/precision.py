@@ -29,6 +29,7 @@ def apply_precision(model: Any, precision: str, transformers: Sequence[str]) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the deprecation of this interface
             for name in transformers:
-                part = torch.ao.quantization.quantize_dynamic(getattr(model, name), {nn.Linear}, dtype=torch.qint8)
+                quantize: Any = torch.ao.quantization.quantize_dynamic
+                part = quantize(getattr(model, name), {nn.Linear}, dtype=torch.qint8)
                 setattr(model, name, part)
     return model
