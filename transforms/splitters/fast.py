@@ -7,6 +7,7 @@ import numpy as np
 from transforms.splitters.features import FEATURES, HASH_BITS, propose
 from transforms.splitters.layout import lay_out
 from transforms.splitters.model import BoundaryModel, model_version
+from transforms.splitters.rules import forbidden
 from transforms.splitters.simple import CuttingSplitter
 from transforms.splitters.spans import Bools, Codes, Ints
 
@@ -18,7 +19,8 @@ def fast_version() -> str:
 
 def _find_cuts(model: BoundaryModel, codes: Codes, space: Bools, begins: Ints) -> Ints:
     candidates = propose(lay_out(codes, space, begins), model.is_bare_ending)
-    return np.sort(candidates.cut[model.scores(candidates) > 0])
+    ended = (model.scores(candidates) > 0) & ~forbidden(candidates)
+    return np.sort(candidates.cut[ended])
 
 
 def fast_splitter(model: BoundaryModel | None = None) -> CuttingSplitter:

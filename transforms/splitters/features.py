@@ -73,6 +73,8 @@ COLUMNS: Final = (
     "KIND",
 )  # fmt: skip
 
+_COLUMN: Final = {name: at for at, name in enumerate(COLUMNS)}
+
 FEATURES: Final = tuple(
     tuple(line.split())
     for line in """
@@ -188,6 +190,10 @@ class Candidates:
 
     cut: Ints
     columns: Floats
+
+    def column(self, name: str) -> Floats:
+        """Give one column, by its name in COLUMNS. Shape: (n_candidates,)."""
+        return self.columns[:, _COLUMN[name]]
 
     def hashed(self) -> npt.NDArray[np.int64]:
         """Give the features' places in the table of weights. Shape: (n_candidates, n_features)."""

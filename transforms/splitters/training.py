@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.splitters.corpora import training_documents
-from transforms.splitters.features import BARE, COLUMNS, HASH_BITS, MOODY, Candidates, propose
+from transforms.splitters.features import BARE, HASH_BITS, MOODY, Candidates, propose
 from transforms.splitters.kiwi import kiwi_splitter
 from transforms.splitters.kss import kss_splitter
 from transforms.splitters.layout import N_IDS, lay_out
@@ -35,7 +35,6 @@ RATE: Final = 0.05
 _BATCH_CHARS: Final = 100_000
 _STEP: Final = 256
 _log = logging.getLogger(__name__)
-_COLUMN: Final = {name: at for at, name in enumerate(COLUMNS)}
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -82,8 +81,8 @@ def _labelled(batch: list[TrainingDocument], is_bare_ending: Bools) -> tuple[Can
         lines[span] = document.trust_lines
         unknown[begin + document.unknown] = 1
     cut = candidates.cut
-    kind = candidates.columns[:, _COLUMN["KIND"]] % 6
-    at_line_end = candidates.columns[:, _COLUMN["G"]] > 1
+    kind = candidates.column("KIND") % 6
+    at_line_end = candidates.column("G") > 1
     target = np.where((kind == BARE) | (kind == MOODY), mean[cut], first[cut])
     target = np.where(at_line_end & (lines[cut] > 0), 1, target)
     doubtful = (unknown[cut] > 0) | (at_line_end & (lines[cut] == 0) & (trusted[cut] == 0))
@@ -96,8 +95,8 @@ def find_bare_endings(documents: Sequence[TrainingDocument]) -> Bools:
     everything = np.ones(N_IDS, dtype=bool)
     for batch in _batches(documents):
         candidates, target, weight = _labelled(batch, everything)
-        bare = candidates.columns[:, _COLUMN["KIND"]] == BARE
-        last = candidates.columns[bare, _COLUMN["L1"]].astype(np.int64)
+        bare = candidates.column("KIND") == BARE
+        last = candidates.column("L1")[bare].astype(np.int64)
         seen += np.bincount(last, weight[bare], minlength=N_IDS)
         ended += np.bincount(last, (target * weight)[bare], minlength=N_IDS)
     return (ended >= BARE_COUNT) & (ended >= BARE_SHARE * seen)
