@@ -175,15 +175,21 @@ def score_relations(
 
     Args:
       examples: gold rows.
-      probabilities: of RELATIONS for the gold pair. Shape: (n_rows, n_relations).
+      probabilities: of RELATIONS for the gold pair; NaN where the model could not score it (the two are further apart
+        than it sees), which counts as no_relation. Shape: (n_rows, n_relations).
       end_to_end: the relation found for the gold pair where the entities were found too, else no_relation.
       entities: the entities found in each sentence, with `end_to_end`.
     """
     gold = np.array([RELATIONS.index(example.label) for example in examples], np.int64)
+    no_relation = RELATIONS.index(NO_RELATION)
+    scored: Bools = ~np.isnan(probabilities.sum(1))
+    probabilities = np.where(scored[:, None], probabilities, np.eye(len(RELATIONS))[no_relation])
     predicted = probabilities.argmax(1)
     counts = count_labels(gold, predicted, len(RELATIONS))
-    no_relation = RELATIONS.index(NO_RELATION)
-    details = _calibration(probabilities.max(1), gold == predicted)
+    details = {
+        "pairs_not_scored": 100 * float((~scored).mean()),
+        **_calibration(probabilities[scored].max(1), (gold == predicted)[scored]),
+    }
     if end_to_end is not None and entities is not None:
         found = np.array([RELATIONS.index(label) if label in RELATIONS else -1 for label in end_to_end], np.int64)
         details["end_to_end_micro_f1"] = without_label(
@@ -191,8 +197,10 @@ def score_relations(
         ).micro_f1()
         details |= _mention_recall(examples, entities)
     wrong = [
-        Mistake(_marked(example), example.label, RELATIONS[label], float(probability[label]))
-        for example, label, probability in zip(examples, predicted.tolist(), probabilities, strict=True)
+        Mistake(_marked(example), example.label, RELATIONS[label], float(probability[label]) if is_scored else 0.0)
+        for example, label, probability, is_scored in zip(
+            examples, predicted.tolist(), probabilities, scored.tolist(), strict=True
+        )
         if RELATIONS[label] != example.label
     ]
     return Report(
