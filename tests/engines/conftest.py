@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.corpus import Corpus, hash_files, read_rows
-from tests.tiny_models import tiny_checkpoint
+pytest.register_assert_rewrite("tests.engines.corpus")
+
+from tests.engines.corpus import Corpus, hash_files, read_rows  # noqa: E402  after its asserts are told to explain
+from tests.tiny_models import tiny_checkpoint  # noqa: E402
 
 
 @pytest.fixture(scope="session")
