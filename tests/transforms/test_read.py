@@ -496,3 +496,15 @@ def test_a_receipt_of_another_place_is_refused(folder: Path) -> None:
     moved = Receipt.from_json(second.to_json().replace('"segment": 1', '"segment": 0'))
     with pytest.raises(ShardReadError, match="The receipt of segment 0 must begin at"):
         list(read_shard(shard, config, [moved]))
+
+
+@pytest.mark.parametrize("name", ["novel", "boddari"])
+def test_a_real_corpus_is_read_as_the_standard_library_reads_it(shared_data: Path, name: str) -> None:
+    path = str(shared_data / "text" / f"{name}.jsonl.xz")
+    config = ReadConfig(input_format="jsonl", shard_bytes=1_000_000)
+    (shard,) = plan_shards(path, config)
+    found = outcome(read_checked(shard, config))
+    with lzma.open(path, "rt", encoding="utf-8", newline="\n") as lines:
+        records = [json.loads(line) for line in lines]
+    assert [document[0::3] for document in found.documents] == [(str(r["id"]), r["text"]) for r in records]
+    assert (found.rejects, found.blanks) == ([], 0)
