@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from schemas.shard import ATTEMPTS_DIR, PLAN_FILE, SUCCESS_FILE, Plan, Receipt, Shard
@@ -68,7 +69,9 @@ class Job:
     @property
     def pending(self) -> list[Shard]:
         """The shards that are not complete, the largest streams first, so that none is left over at the end."""
-        done = {receipt.shard_id for receipt in self.receipts if receipt.last_of_shard}
+        segments = Counter(receipt.shard_id for receipt in self.receipts)
+        ends = {receipt.shard_id: receipt.segment + 1 for receipt in self.receipts if receipt.last_of_shard}
+        done = {shard_id for shard_id, end in ends.items() if segments[shard_id] == end}
         size_of = {source.path: source.size_bytes for source in self.plan.sources}
         waiting = [shard for shard in self.plan.shards if shard.shard_id not in done]
         return sorted(waiting, key=lambda shard: -size_of[shard.source] if shard.is_stream else 0)

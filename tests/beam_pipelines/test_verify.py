@@ -310,6 +310,20 @@ def test_what_was_tampered_with_is_named_and_nothing_else(dataset, name):
     assert len(names - {"_SUCCESS"}) <= 1
 
 
+@pytest.mark.parametrize("name", [PLAIN, PACKED])
+def test_following_the_remedy_makes_the_dataset_whole_with_the_same_bytes(tmp_path, sources, name):
+    out = make(tmp_path / "out", sources, JSONL)
+    before = {path: path.read_bytes() for path in out.rglob("part-*")}
+    os.truncate(out / f"data/{name}.parquet", 100)
+    (fault,) = faults(out)
+    assert fault.endswith("Delete the segment's receipt and files, and run the same command again.")
+    for path in out.rglob(f"{name}.*"):
+        path.unlink()
+    make(out, sources, JSONL)
+    assert faults(out) == []
+    assert {path: path.read_bytes() for path in out.rglob("part-*")} == before
+
+
 @pytest.mark.parametrize("part", ["data", "_rejects"])
 @pytest.mark.parametrize(("first", "second"), [(PLAIN, PLAIN_NEXT), (PACKED, PACKED_NEXT), (PLAIN, PACKED)])
 def test_swapped_files_are_both_named(dataset, part, first, second):
