@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -10,9 +11,9 @@ import pyarrow.compute as pc
 
 from schemas.annotation import TASK_FIELDS, annotated_schema
 from schemas.labels import FLAGS, TASKS
-from schemas.reject import REJECT
+from schemas.reject import MAX_RAW_BYTES, REJECT
 from schemas.shard import Chunk
-from transforms.codepoints import Bools
+from transforms.codepoints import Bools, Ints
 from transforms.config import ModelConfig
 from transforms.models.engine import Annotations
 from transforms.models.loading import Engine, resolve_models, share_engines
@@ -36,96 +37,132 @@ def annotate(
       The rows with the tasks' columns in the order of TASKS, and a batch of REJECT.
 
     Raises:
-      ValueError: if relations are asked for and no entities are there.
+      ValueError: if relations are asked for and no entities are there, or metadata that is not there.
+      RuntimeError: if a model fails on every sentence, and on a plain one too.
     """
-    encoded = pc.dictionary_encode(rows.column("text"))
-    texts: list[str] = encoded.dictionary.to_pylist()
-    inverse = encoded.indices
+    if keep_metadata and "metadata" not in rows.schema.names:
+        raise ValueError(
+            "`keep_metadata` must be given to every transform of a chain, got rows without the column `metadata`. "
+            "Give it to the transforms before this one, too."
+        )
+    texts, first, inverse = _distinct_texts(rows)
     columns = {name: rows.column(name) for name in rows.schema.names}
-    entities = _given_entities(rows, encoded) if "entities" in columns else None
+    known = _read_entities(rows.column("entities").take(pa.array(first))) if "entities" in columns else None
     flags: dict[str, Bools] = {}
-    rejects: list[pa.RecordBatch] = []
+    rejects = [pa.RecordBatch.from_pylist([], schema=REJECT)]
     for engine in engines:
-        finds_entities = "ner" in engine.tasks
-        if "re" in engine.tasks and not finds_entities and entities is None:
+        if "re" in engine.tasks and "ner" not in engine.tasks and known is None:
             raise ValueError(
                 "`re` must run with `ner` or on rows that have entities, got neither. Add ner to the tasks."
             )
-        found = engine.annotate(texts, None if finds_entities else entities)
-        entities = found.entities if finds_entities else entities
-        for task, column in _columns(found, texts).items():
-            columns[TASK_FIELDS[task].name] = column.take(inverse)
-        for name, where in found.flags.items():
-            flags[name] = flags.get(name, np.zeros(len(texts), dtype=bool)) | where
-        rejects.append(_failed_rows(rows, inverse.to_numpy(), found.failures))
-    columns["flags"] = _add_flags(rows.column("flags"), flags, inverse.to_numpy())
+        found = engine.annotate(texts, known.entities if known is not None and "ner" not in engine.tasks else None)
+        if found.entities is not None:
+            known = _KnownEntities(found.entities, found.flags["ner_failed"])
+        here = dict(found.flags)
+        if found.relations is not None and known is not None:
+            # Where the entities are not known, neither are the relations between them.
+            here["re_failed"] = here["re_failed"] | known.failed
+        for task, column in _columns(found, here, texts).items():
+            columns[TASK_FIELDS[task].name] = column.take(pa.array(inverse))
+        for name, where in here.items():
+            flags[name] = flags[name] | where if name in flags else where
+        rejects.append(_failed_rows(rows, inverse, found.failures, engine.tasks))
+    columns["flags"] = _add_flags(rows.column("flags"), flags, inverse)
     present = [task for task in TASKS if TASK_FIELDS[task].name in columns]
     schema = annotated_schema(present, metadata=keep_metadata)
     annotated = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
-    return annotated, _concat_rejects(rejects)
+    return annotated, pa.concat_batches(rejects)
 
 
-def _columns(found: Annotations, texts: Sequence[str]) -> dict[str, pa.Array]:
+def _distinct_texts(rows: pa.RecordBatch) -> tuple[list[str], Ints, Ints]:
+    """Find the distinct sentences, those with the same text and, where they are known, the same entities.
+
+    Returns:
+      Their texts, the first row of each, and for each row which of them it is.
+    """
+    encoded = pc.dictionary_encode(rows.column("text"))
+    inverse = encoded.indices.to_numpy().astype(np.int64)
+    first = np.unique(inverse, return_index=True)[1]
+    if "entities" in rows.schema.names:
+        entities = rows.column("entities")
+        if not entities.take(pa.array(first)).take(pa.array(inverse)).equals(entities):
+            every = np.arange(rows.num_rows)
+            return rows.column("text").to_pylist(), every, every
+    return encoded.dictionary.to_pylist(), first, inverse
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _KnownEntities:
+    """The entities of the distinct texts, and the texts whose entities a model failed to find. Shape: (n_texts,)."""
+
+    entities: Entities
+    failed: Bools
+
+
+def _columns(found: Annotations, flags: Mapping[str, Bools], texts: Sequence[str]) -> dict[str, pa.Array]:
     """Lay out what an engine found, one row a distinct text."""
     columns = {}
     if found.topics is not None:
         columns["tc"] = found.topics.to_arrow()
     if found.entities is not None:
-        columns["ner"] = found.entities.to_arrow(texts, found.flags["ner_failed"])
+        columns["ner"] = found.entities.to_arrow(texts, flags["ner_failed"])
     if found.relations is not None:
-        columns["re"] = found.relations.to_arrow(len(texts), found.flags["re_failed"])
+        columns["re"] = found.relations.to_arrow(flags["re_failed"])
     if found.arcs is not None and found.eojeols is not None:
-        skipped = found.flags["dp_failed"] | found.flags["dp_skipped_too_long"]
+        skipped = flags["dp_failed"] | flags["dp_skipped_too_long"]
         columns["dp"] = found.arcs.to_arrow(texts, found.eojeols, skipped)
     return columns
 
 
-def _given_entities(rows: pa.RecordBatch, encoded: pa.DictionaryArray) -> Entities:
-    """Read the column `entities` of the first row of each distinct text."""
-    first = np.unique(encoded.indices.to_numpy(), return_index=True)[1]
-    lists = rows.column("entities").take(pa.array(first))
+def _read_entities(lists: pa.ListArray) -> _KnownEntities:
+    """Read a column `entities`, one row a distinct text."""
     flat = lists.flatten()
-    labels = pc.unique(flat.field("label")).to_pylist()
-    index = pc.index_in(flat.field("label"), value_set=pa.array(labels, type=pa.string()))
-    counts = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    labels = pc.unique(flat.field("label"))
+    label = pc.index_in(flat.field("label"), value_set=labels).to_numpy(zero_copy_only=False).astype(np.int64)
     begin, end = (flat.field(name).to_numpy().astype(np.int64) for name in ("begin", "end"))
+    text = np.repeat(np.arange(len(lists)), pc.fill_null(pc.list_value_length(lists), 0).to_numpy())
     score = flat.field("score").to_numpy().astype(np.float32)
-    text = np.repeat(np.arange(len(first)), counts)
-    return Entities(tuple(labels), text, begin, end, index.to_numpy(zero_copy_only=False).astype(np.int64), score)
+    entities = Entities(tuple(labels.to_pylist()), text, begin, end, label, score)
+    return _KnownEntities(entities, lists.is_null().to_numpy(zero_copy_only=False))
 
 
-def _add_flags(column: pa.Array, flags: Mapping[str, Bools], inverse: np.ndarray) -> pa.Array:
-    """Append flags to those that rows carry; most batches have none to add."""
-    raised = {name: flags[name][inverse] for name in FLAGS if name in flags and flags[name].any()}
+def _add_flags(column: pa.Array, flags: Mapping[str, Bools], inverse: Ints) -> pa.Array:
+    """Add flags to those that rows carry, in the order of FLAGS; most batches have none to add.
+
+    Args:
+      column: lists of flags, one a row.
+      flags: by name, the distinct texts that carry it.
+      inverse: the distinct text of each row.
+    """
+    raised = {name: where[inverse] for name, where in flags.items() if where.any()}
     if not raised:
         return column
     rows = column.to_pylist()
-    for name, where in raised.items():
-        for row in np.flatnonzero(where):
-            rows[row] = [*rows[row], name]
+    for row in np.flatnonzero(np.any(list(raised.values()), axis=0)):
+        here = {*rows[row], *(name for name, where in raised.items() if where[row])}
+        rows[row] = [name for name in FLAGS if name in here]
     return pa.array(rows, type=column.type)
 
 
-def _failed_rows(rows: pa.RecordBatch, inverse: np.ndarray, failures: Mapping[int, str]) -> pa.RecordBatch:
+def _failed_rows(
+    rows: pa.RecordBatch, inverse: Ints, failures: Mapping[int, str], tasks: Sequence[str]
+) -> pa.RecordBatch:
+    """Name the rows whose text (by number) a model failed on."""
     numbers = np.flatnonzero(np.isin(inverse, list(failures)))
     failed = rows.take(pa.array(numbers))
-    texts = failed.column("text").to_pylist()
+    raw = [text.encode() for text in failed.column("text").to_pylist()]
     return pa.RecordBatch.from_pydict(
         {
             "source": failed.column("source"),
             "record_index": failed.column("record_index"),
             "byte_begin": pa.nulls(len(numbers), pa.int64()),
-            "stage": pa.array(["annotate"] * len(numbers), pa.string()),
-            "reason": pa.array([failures[int(i)] for i in inverse[numbers]], pa.string()),
-            "raw": pa.array([text.encode() for text in texts], pa.binary()),
-            "raw_bytes": pa.array([len(text.encode()) for text in texts], pa.int64()),
+            "stage": ["annotate"] * len(numbers),
+            "reason": [f"{','.join(tasks)}: {failures[i]}" for i in inverse[numbers].tolist()],
+            "raw": [text[:MAX_RAW_BYTES] for text in raw],
+            "raw_bytes": [len(text) for text in raw],
         },
         schema=REJECT,
     )
-
-
-def _concat_rejects(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    return pa.concat_batches(batches) if batches else REJECT.empty_table().to_batches()[0]
 
 
 class _AnnotateChunk(beam.DoFn):
@@ -137,8 +174,7 @@ class _AnnotateChunk(beam.DoFn):
 
     def process(self, chunk: Chunk) -> Iterable[Chunk]:
         rows, rejects = annotate(chunk.rows, self._engines, keep_metadata=self._keep_metadata)
-        rejects = pa.concat_batches([chunk.rejects, rejects]) if rejects.num_rows else chunk.rejects
-        yield dataclasses.replace(chunk, rows=rows, rejects=rejects)
+        yield dataclasses.replace(chunk, rows=rows, rejects=pa.concat_batches([chunk.rejects, rejects]))
 
 
 class Annotate(beam.PTransform):
@@ -163,41 +199,41 @@ class Annotate(beam.PTransform):
         return chunks | beam.ParDo(annotate_chunk).with_output_types(Chunk)
 
 
-def _single(task: str, model: str, options: Mapping[str, object]) -> ModelConfig:
-    return dataclasses.replace(ModelConfig(tasks=(task,), models={task: model}), **options)  # type: ignore[arg-type]
+class _OneTask(Annotate):
+    """One task alone.
+
+    Args:
+      model: the model's name: `small`, a folder, or a hub name.
+      threads, keep_metadata: as in Annotate.
+      options: further fields of ModelConfig.
+    """
+
+    task: str
+
+    def __init__(self, model: str = "small", threads: int = 1, *, keep_metadata: bool = False, **options: Any) -> None:
+        config = ModelConfig(tasks=(self.task,), models={self.task: model}, **options)
+        super().__init__(config, threads, keep_metadata=keep_metadata)
 
 
-class ClassifyTopics(Annotate):
+class ClassifyTopics(_OneTask):
     """TC alone: add the column `topic`."""
 
-    def __init__(
-        self, model: str = "small", threads: int = 1, *, keep_metadata: bool = False, **options: object
-    ) -> None:
-        super().__init__(_single("tc", model, options), threads, keep_metadata=keep_metadata)
+    task = "tc"
 
 
-class RecognizeEntities(Annotate):
+class RecognizeEntities(_OneTask):
     """NER alone: add the column `entities`."""
 
-    def __init__(
-        self, model: str = "small", threads: int = 1, *, keep_metadata: bool = False, **options: object
-    ) -> None:
-        super().__init__(_single("ner", model, options), threads, keep_metadata=keep_metadata)
+    task = "ner"
 
 
-class ExtractRelations(Annotate):
+class ExtractRelations(_OneTask):
     """RE alone, on chunks that RecognizeEntities has passed: add the column `relations`."""
 
-    def __init__(
-        self, model: str = "small", threads: int = 1, *, keep_metadata: bool = False, **options: object
-    ) -> None:
-        super().__init__(_single("re", model, options), threads, keep_metadata=keep_metadata)
+    task = "re"
 
 
-class ParseDependencies(Annotate):
+class ParseDependencies(_OneTask):
     """DP alone: add the column `dependencies`."""
 
-    def __init__(
-        self, model: str = "small", threads: int = 1, *, keep_metadata: bool = False, **options: object
-    ) -> None:
-        super().__init__(_single("dp", model, options), threads, keep_metadata=keep_metadata)
+    task = "dp"

@@ -3,9 +3,10 @@
 import dataclasses
 
 import numpy as np
+from torch import nn
 
-from transforms.codepoints import Ints
-from transforms.models.pieces import EncodedTexts, Units
+from transforms.codepoints import Bools, Ints
+from transforms.models.pieces import EncodedTexts, TextTokenizer, Units
 
 OVERLAP_PIECES = 128
 """Neighbouring windows share so many pieces; each is trusted up to the middle of what it shares."""
@@ -25,7 +26,36 @@ class Windows:
     units: Units
     core_begin: Ints
     core_end: Ints
-    is_window: np.ndarray
+    is_window: Bools
+
+    def texts_in_windows(self, n_texts: int) -> Bools:
+        """Tell which texts are cut into windows. Shape: (n_texts,)."""
+        windowed = np.zeros(n_texts, dtype=bool)
+        windowed[self.units.text[self.is_window]] = True
+        return windowed
+
+
+def count_max_pieces(encoder: nn.Module, tokenizer: TextTokenizer) -> int:
+    """Tell how many pieces of a text an encoder has positions for, beside the special tokens.
+
+    Args:
+      encoder: a Hugging Face model.
+      tokenizer: its tokenizer.
+
+    Raises:
+      ValueError: if there is no room for a piece.
+    """
+    positions = int(getattr(encoder.config, "max_position_embeddings", 0)) or 512
+    for name, module in encoder.named_modules():
+        # RoBERTa and its kin count positions from behind that of padding.
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            positions = module.num_embeddings - module.padding_idx - 1
+    if positions <= tokenizer.n_special:
+        raise ValueError(
+            f"An encoder must have positions for more than the {tokenizer.n_special} special tokens, got {positions}. "
+            "Give max_position_embeddings in its config.json as it was trained."
+        )
+    return positions - tokenizer.n_special
 
 
 def cut_windows(encoded: EncodedTexts, max_pieces: int) -> Windows:

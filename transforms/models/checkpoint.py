@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -27,15 +26,19 @@ def resolve_folder(name: str) -> Path | None:
     return None
 
 
+MODEL_FILES: Final = (".json", ".safetensors", ".txt", ".model")
+"""What a model is made of; beside it may lie its card, a training run's checkpoint, other formats of its weights."""
+
+
 def hash_folder(folder: Path) -> str:
-    """Hash a model's files, names and bytes, documentation left out.
+    """Hash a model's files, names and bytes.
 
     Returns:
       The sha256 as a hex digest.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix != ".md" and not path.name.startswith("."):
+        if path.is_file() and path.suffix in MODEL_FILES and not path.name.startswith("."):
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
@@ -102,8 +105,8 @@ def load_model(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
     Raises:
       ValueError: if a file is missing or does not belong to the others.
     """
-    spec = ModelSpec.load(folder)
     try:
+        spec = ModelSpec.load(folder)
         model = MultiTaskModel(spec, build_encoder(AutoConfig.from_pretrained(folder)))
         stored = load_file(folder / WEIGHTS_FILE)
         weights = {
@@ -118,9 +121,9 @@ def load_model(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
         if missing or unexpected:
             raise ValueError(f"weights missing: {missing[:3]}, weights unknown: {unexpected[:3]}")
         tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(folder))
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+    except Exception as error:  # the tokenizers library raises bare ones
         raise ValueError(
-            f"{folder} must hold a whole multi-task model, got: {error} Copy or train it again."
+            f"{folder} must hold a whole multi-task model, got {type(error).__name__}: {error} Copy or train it again."
         ) from error
     model.eval()
     return model, tokenizer
@@ -142,5 +145,8 @@ def load_encoder(base: str) -> tuple[Any, TextTokenizer]:
         options = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta") else {}
         encoder = AutoModel.from_pretrained(base, use_safetensors=True, **options)
     except (OSError, ValueError) as error:
-        raise ValueError(f"`base` must be a model folder or a hub name, got {base!r}: {error}") from error
+        raise ValueError(
+            f"`base` must be a model folder, or a hub name that can be reached, with a fast tokenizer and safetensors, "
+            f"got {base!r}: {error} Check the name, or fetch the encoder and give its folder."
+        ) from error
     return encoder.float(), tokenizer

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from schemas.labels import ENTITY_TYPES
 from transforms.codepoints import Bools, Eojeols, Ints, ranges
-from transforms.models.batching import Windows, cut_windows, pack_by_length
+from transforms.models.batching import Windows, count_max_pieces, cut_windows, pack_by_length
 from transforms.models.multitask import MultiTaskModel, to_tensor
 from transforms.models.pieces import (
     EncodedTexts,
@@ -24,10 +24,14 @@ from transforms.models.pieces import (
 )
 from transforms.tasks.dependency import Arcs, decode_heads
 from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, merge_entities, no_entities
-from transforms.tasks.relation import MARKER_TYPES, Relations, decode_relations, list_candidate_pairs
+from transforms.tasks.relation import Relations, decode_relations, list_candidate_pairs, marker_type
 from transforms.tasks.topic import Floats, Topics, decode_topics
 
-MARKER_OF_TYPE: Final = np.array([ENTITY_TYPES.index(MARKER_TYPES.get(name, name)) for name in ENTITY_TYPES])
+PLAIN_SENTENCE: Final = "오늘은 날씨가 좋다."
+"""What a model that failed on every sentence is tried on, to tell a broken model from broken sentences."""
+
+MODEL_ERRORS: Final = (RuntimeError, ValueError, IndexError, FloatingPointError)
+"""What a model raises on a sentence that it cannot take."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Annotations:
       topics, entities, relations, arcs: by task; None where the task was not asked for.
       eojeols: the eojeols that arcs speak of; None without arcs.
       flags: by flag name (schemas.labels.FLAGS), the texts that carry it. Shape of each: (n_texts,), bool.
-      failures: by task, the reason for each text on which the model failed.
+      failures: by text, the reason for each on which the model failed.
     """
 
     topics: Topics | None = None
@@ -61,6 +65,12 @@ class _Found:
     arcs: list[tuple[Ints, Ints, Ints, Floats]] = dataclasses.field(default_factory=list)
     n_entities: int = 0
 
+    def add(self, more: "_Found") -> None:
+        """Append what further batches gave."""
+        for name in ("topic", "entities", "pairs", "pairs_cut", "arcs"):
+            getattr(self, name).extend(getattr(more, name))
+        self.n_entities = more.n_entities
+
 
 class MultiTaskEngine:
     """A multi-task model that annotates texts.
@@ -69,7 +79,7 @@ class MultiTaskEngine:
       model, tokenizer: as `load_model` gives them.
       tasks: which of the model's tasks to run.
       token_budget: at most so many tokens, padding included, in one forward pass.
-      max_pairs: at most so many candidate pairs of a sentence are scored for relations.
+      max_pairs: at most so many candidate pairs of a sentence (of each window of a long one) are scored for relations.
       device: where the model runs.
     """
 
@@ -90,9 +100,7 @@ class MultiTaskEngine:
         self.token_budget, self.max_pairs = token_budget, max_pairs
         spec = model.spec
         self.entity_labels = (*spec.ner_types, *spec.mention_types)
-        self.max_pieces = model.encoder.config.max_position_embeddings - tokenizer.n_special
-        if model.encoder.config.model_type in ("roberta", "xlm-roberta"):  # their positions begin after padding's
-            self.max_pieces -= tokenizer.pad_id + 1
+        self.max_pieces = count_max_pieces(model.encoder, tokenizer)
 
     def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
         """Annotate texts with the engine's tasks.
@@ -103,37 +111,32 @@ class MultiTaskEngine:
 
         Returns:
           What was found, texts in the order given.
+
+        Raises:
+          ValueError: if relations are sought and there is neither `ner` nor `entities`.
+          RuntimeError: if the model fails on every text, and on a plain sentence too.
         """
+        if "re" in self.tasks and "ner" not in self.tasks and entities is None:
+            raise ValueError("Relations need entities, got none. Run `ner` before `re`.")
         encoded = self.tokenizer.encode(texts)
         windows = cut_windows(encoded, self.max_pieces)
         lengths = windows.units.end - windows.units.begin + self.tokenizer.n_special
         found = _Found()
-        failures: dict[int, str] = {}
+
+        def forward(index: Ints) -> None:
+            fresh = _Found(n_entities=found.n_entities)
+            self._forward(encoded, windows, index, entities, fresh)
+            found.add(fresh)
+
         with torch.inference_mode():
-            for index in pack_by_length(lengths, self.token_budget):
-                self._run(encoded, windows, index, entities, found, failures)
-        if len(failures) == len(texts) and texts:
-            raise RuntimeError(f"The model failed on every one of {len(texts)} sentences: {failures[0]}")
+            failed_units = run_packed(np.arange(len(lengths)), lengths, self.token_budget, forward, self._try_plain)
+        failures = {int(windows.units.text[unit]): reason for unit, reason in failed_units.items()}
         return self._assemble(encoded, windows, entities, found, failures)
 
-    def _run(
-        self,
-        encoded: EncodedTexts,
-        windows: Windows,
-        index: Ints,
-        entities: Entities | None,
-        found: _Found,
-        failures: dict[int, str],
-    ) -> None:
-        def forward(part: Ints) -> None:
-            fresh = _Found(n_entities=found.n_entities)
-            self._forward(encoded, windows, part, entities, fresh)
-            for name in ("topic", "entities", "pairs", "pairs_cut", "arcs"):
-                getattr(found, name).extend(getattr(fresh, name))
-            found.n_entities = fresh.n_entities
-
-        for unit, reason in run_halving(index, forward):
-            failures[int(windows.units.text[unit])] = reason
+    def _try_plain(self) -> None:
+        encoded = self.tokenizer.encode([PLAIN_SENTENCE])
+        given = None if "ner" in self.tasks else no_entities(self.entity_labels)
+        self._forward(encoded, cut_windows(encoded, self.max_pieces), np.zeros(1, dtype=np.int64), given, _Found())
 
     def _forward(
         self, encoded: EncodedTexts, windows: Windows, index: Ints, entities: Entities | None, found: _Found
@@ -206,9 +209,8 @@ class MultiTaskEngine:
         """Say where pairs of entities (spans in the flat array of code points) stand, as RelationHead reads it."""
         first = tokens_of_chars(encoded, units, unit, entities.begin, inputs.n_prefix)
         last = tokens_of_chars(encoded, units, unit, entities.end - 1, inputs.n_prefix)
-        last = np.minimum(np.maximum(first, last), inputs.input_ids.shape[1] - 1)
-        types = np.array([ENTITY_TYPES.index(label) for label in entities.labels], dtype=np.int64)
-        marker = MARKER_OF_TYPE[types[entities.label]]
+        markers = np.array([ENTITY_TYPES.index(marker_type(label)) for label in entities.labels], dtype=np.int64)
+        marker = markers[entities.label]
         columns = (unit[subject], first[subject], last[subject], first[object_], last[object_])
         return np.stack((*columns, marker[subject], marker[object_]), 1)
 
@@ -239,8 +241,9 @@ class MultiTaskEngine:
         heads = decode_heads(log_arcs.cpu().numpy(), where.n_eojeols)
         chosen = to_tensor(heads, self.device)
         labels = self._probabilities("deprel", self.model.dependency.score_labels(dependents, candidates, chosen))
-        arc_score = log_arcs.gather(2, chosen.unsqueeze(-1)).squeeze(-1).exp().cpu().numpy()
         row, column = np.nonzero(np.arange(heads.shape[1]) < where.n_eojeols[:, None])
+        arc_score = log_arcs.gather(2, chosen.unsqueeze(-1)).squeeze(-1).exp().cpu().numpy()
+        require_finite(arc_score[row, column])
         eojeol = encoded.eojeols.offsets[text[row]] + column
         label = labels.argmax(-1)[row, column]
         found.arcs.append((eojeol, heads[row, column], label, (arc_score * labels.max(-1))[row, column]))
@@ -255,7 +258,7 @@ class MultiTaskEngine:
 
     def _probabilities(self, name: str, logits: Tensor) -> Floats:
         probabilities: Floats = torch.softmax(self._calibrated(name, logits), -1).cpu().numpy()
-        return probabilities
+        return require_finite(probabilities)
 
     def _assemble(
         self,
@@ -265,28 +268,25 @@ class MultiTaskEngine:
         found: _Found,
         failures: dict[int, str],
     ) -> Annotations:
-        """Bring what the batches gave into the order of the texts."""
+        """Bring what the batches gave into the order of the texts; those that failed get nothing."""
         n_texts = len(encoded.texts)
         failed = np.zeros(n_texts, dtype=bool)
         failed[list(failures)] = True
-        windowed = np.zeros(n_texts, dtype=bool)
-        windowed[windows.units.text[windows.is_window]] = True
+        windowed = windows.texts_in_windows(n_texts)
         flags = {f"{task}_failed": failed for task in self.tasks}
         flags |= {f"{task}_windowed": windowed for task in self.tasks if task != "dp"}
         topics = self._assemble_topics(windows, found, failed) if "tc" in self.tasks else None
-        entities, place = given, np.arange(0)
+        entities, relations, arcs = None, None, None
+        between, place = given, np.arange(len(given) if given is not None else 0)
         if "ner" in self.tasks:
-            entities, place = self._assemble_entities(encoded, found, failed)
-        relations = None
-        if "re" in self.tasks:
-            relations, flags["re_pairs_cut"] = self._assemble_relations(entities, place, given, found, n_texts, failed)
-        arcs = None
+            entities, found_place = self._assemble_entities(encoded, found, failed)
+            between, place = (entities, found_place) if given is None else (given, place)
+        if "re" in self.tasks and between is not None:
+            relations, flags["re_pairs_cut"] = self._assemble_relations(between, place, found, failed)
         if "dp" in self.tasks:
             flags["dp_skipped_too_long"] = windowed
             arcs = self._assemble_arcs(found, encoded.eojeols, failed)
-        return Annotations(
-            topics, entities if "ner" in self.tasks else None, relations, arcs, encoded.eojeols, flags, failures
-        )
+        return Annotations(topics, entities, relations, arcs, encoded.eojeols, flags, failures)
 
     def _assemble_topics(self, windows: Windows, found: _Found, failed: Bools) -> Topics:
         labels = self.model.spec.topics
@@ -307,26 +307,30 @@ class MultiTaskEngine:
         return ordered.take(keep), place
 
     def _assemble_relations(
-        self, entities: Entities | None, place: Ints, given: Entities | None, found: _Found, n_texts: int, failed: Bools
+        self, entities: Entities, place: Ints, found: _Found, failed: Bools
     ) -> tuple[Relations, Bools]:
+        """Give the relations between `entities`, and which texts had pairs left out.
+
+        Args:
+          entities: in the order of the texts.
+          place: the number in `entities` of each entity that pairs speak of, -1 for one left out. Shape: (n_found,).
+          found: the scored pairs.
+          failed: Shape: (n_texts,).
+        """
         labels = self.model.spec.relations
         none = np.zeros(0, dtype=np.int64)
-        subject = np.concatenate([none, *(part[0] for part in found.pairs)])
-        object_ = np.concatenate([none, *(part[1] for part in found.pairs)])
+        subject = place[np.concatenate([none, *(part[0] for part in found.pairs)])]
+        object_ = place[np.concatenate([none, *(part[1] for part in found.pairs)])]
         scores = np.concatenate([np.zeros((0, len(labels)), np.float32), *(part[2] for part in found.pairs)])
-        if given is None:
-            subject, object_ = place[subject], place[object_]
+        cut = np.zeros(len(failed), dtype=bool)
+        cut[np.concatenate([none, *found.pairs_cut])] = True
         kept = (subject >= 0) & (object_ >= 0)
         subject, object_, scores = subject[kept], object_[kept], scores[kept]
-        cut = np.zeros(n_texts, dtype=bool)
-        cut[np.concatenate([none, *found.pairs_cut])] = True
-        if entities is None:  # no text, no entity
-            return decode_relations(scores, none, none, none, labels), cut
         text = entities.text[subject]
         alive = ~failed[text]
         text, subject, object_, scores = text[alive], subject[alive], object_[alive], scores[alive]
-        first = entities.offsets(n_texts)[text]
-        return decode_relations(scores, text, subject - first, object_ - first, labels), cut
+        first = entities.offsets(len(failed))[text]
+        return decode_relations(scores, text, subject - first, object_ - first, labels), cut & ~failed
 
     def _assemble_arcs(self, found: _Found, eojeols: Eojeols, failed: Bools) -> Arcs:
         none = np.zeros(0, dtype=np.int64)
@@ -339,27 +343,65 @@ class MultiTaskEngine:
         return Arcs(self.model.spec.deprels, eojeol, head, label, score[order])
 
 
-def run_halving(index: Ints, forward: Callable[[Ints], None]) -> list[tuple[int, str]]:
-    """Run a batch; one that fails is cut in two until the units that fail are alone.
+def run_packed(
+    units: Ints, lengths: Ints, token_budget: int, forward: Callable[[Ints], None], try_plain: Callable[[], None]
+) -> dict[int, str]:
+    """Run units in batches of like length; a batch that fails is cut in two until the units that fail are alone.
 
     Args:
-      index: numbers of the batch's units.
-      forward: runs some of them; it must leave nothing behind where it raises.
+      units: numbers of the units. Shape: (n_units,).
+      lengths: tokens of each. Shape: (n_units,).
+      token_budget: at most so many tokens, padding included, in a batch.
+      forward: runs some of the units; it must leave nothing behind where it raises.
+      try_plain: runs a plain sentence.
 
     Returns:
       The units that failed, each with its reason.
+
+    Raises:
+      RuntimeError: if every unit failed and the plain sentence fails too: then the model is broken, not the text.
     """
+    failures: dict[int, str] = {}
+    for index in pack_by_length(lengths, token_budget):
+        failures.update(_run_halving(units[index], forward))
+    if failures and len(failures) == len(units):
+        try:
+            try_plain()
+        except MODEL_ERRORS as error:
+            raise RuntimeError(
+                f"The model must work on a plain sentence, got {type(error).__name__}: {error} It failed on all "
+                f"{len(units)} of a batch, too. Check its files, or give another model."
+            ) from error
+    return failures
+
+
+def _run_halving(index: Ints, forward: Callable[[Ints], None]) -> dict[int, str]:
     try:
         forward(index)
-    except (RuntimeError, ValueError, IndexError, FloatingPointError) as error:
+    except MODEL_ERRORS as error:
         if len(index) == 1:
-            return [(int(index[0]), f"{type(error).__name__}: {error}")]
-        return [failure for half in np.array_split(index, 2) for failure in run_halving(half, forward)]
-    return []
+            return {int(index[0]): f"{type(error).__name__}: {error}"}
+        first, second = np.array_split(index, 2)
+        return _run_halving(first, forward) | _run_halving(second, forward)
+    return {}
+
+
+def require_finite(scores: Floats) -> Floats:
+    """Refuse scores that are no numbers: they would choose labels that mean nothing.
+
+    Raises:
+      FloatingPointError: if one is infinite or NaN.
+    """
+    if not np.isfinite(scores).all():
+        raise FloatingPointError("the model's scores are not finite")
+    return scores
 
 
 def entities_in_texts(encoded: EncodedTexts, parts: Sequence[Entities]) -> Entities:
-    """Join entities whose spans are in the flat array of code points; give them spans in their texts."""
+    """Join entities whose spans are in the flat array of code points; give them spans in their texts.
+
+    What joins a span's last character (a final of decomposed Hangul, a mark) goes into the span.
+    """
     begin = np.concatenate([part.begin for part in parts])
     text = np.searchsorted(encoded.chars.offsets, begin, side="right") - 1
     offset = encoded.chars.offsets[text]
@@ -367,7 +409,7 @@ def entities_in_texts(encoded: EncodedTexts, parts: Sequence[Entities]) -> Entit
         parts[0].labels,
         text,
         begin - offset,
-        np.concatenate([part.end for part in parts]) - offset,
+        encoded.end_of_char(np.concatenate([part.end for part in parts])) - offset,
         np.concatenate([part.label for part in parts]),
         np.concatenate([part.score for part in parts]),
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +18,20 @@ from transformers import (
 
 from schemas.labels import RE_TYPE_TO_ENTITY_TYPE
 from transforms.codepoints import Bools, Ints
-from transforms.models.batching import cut_windows, pack_by_length
-from transforms.models.engine import Annotations, entities_in_texts, run_halving
-from transforms.models.pieces import EncodedTexts, TextTokenizer, Units, index_chars, pad_units
+from transforms.models.batching import Windows, count_max_pieces, cut_windows
+from transforms.models.checkpoint import MODEL_FILES
+from transforms.models.engine import (
+    PLAIN_SENTENCE,
+    Annotations,
+    entities_in_texts,
+    require_finite,
+    run_packed,
+)
+from transforms.models.multitask import to_tensor
+from transforms.models.pieces import EncodedTexts, PaddedInputs, TextTokenizer, Units, index_chars, pad_units
 from transforms.models.precision import apply_precision
 from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, no_entities
-from transforms.tasks.relation import MARKER_TYPES, decode_relations, list_candidate_pairs
+from transforms.tasks.relation import decode_relations, list_candidate_pairs, marker_type
 from transforms.tasks.topic import Floats, Topics, decode_topics
 
 RE_MARKERS: Final = ("klue", "typed", "punctuation")
@@ -48,8 +56,7 @@ def find_checkpoint(name: str) -> Path:
     if (Path(name) / "config.json").is_file():
         return Path(name)
     try:
-        patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=[f"*{suffix}" for suffix in MODEL_FILES]))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"A model must be an embedded name, a folder with a config.json or a hub name that can be reached, "
@@ -68,7 +75,13 @@ def check_checkpoint(task: str, folder: Path) -> Any:
     """
     if task not in AUTO_MODELS:
         raise ValueError(f"`dp_model` must be a folder written by `klue-beam train`, got {folder}. Train one with it.")
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"`{task}_model` must have a config.json of a model that transformers knows, got {error} "
+            "Save the checkpoint again with save_pretrained."
+        ) from error
     kind = AUTO_MODELS[task][0]
     heads = config.architectures or []
     if not any(name.endswith(f"For{kind}") for name in heads):
@@ -86,8 +99,18 @@ def check_checkpoint(task: str, folder: Path) -> Any:
             f"`{task}_model` must hold its weights as safetensors, got none in {folder}. "
             "Save it again with save_pretrained(…, safe_serialization=True)."
         )
-    TextTokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    _load_tokenizer(task, folder)
     return config
+
+
+def _load_tokenizer(task: str, folder: Path) -> TextTokenizer:
+    try:
+        return TextTokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    except Exception as error:  # the tokenizers library raises bare ones
+        raise ValueError(
+            f"`{task}_model` must have a fast tokenizer beside its weights, got none in {folder}: {error} "
+            "Save the tokenizer there with save_pretrained, so that it has a tokenizer.json."
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,19 +184,31 @@ class CheckpointEngine:
         self.tasks = (task,)
         self.device = device if device is not None else torch.device("cpu")
         config = check_checkpoint(task, folder)
-        self.tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(folder))
-        model = AUTO_MODELS[task][1].from_pretrained(folder, use_safetensors=True)
-        self.model = apply_precision(model.float().eval(), precision, (model.base_model_prefix,)).to(self.device)
+        self.tokenizer = _load_tokenizer(task, folder)
+        model, loading = AUTO_MODELS[task][1].from_pretrained(folder, use_safetensors=True, output_loading_info=True)
+        if loading["missing_keys"]:
+            raise ValueError(
+                f"`{task}_model` must hold all weights of a model For{AUTO_MODELS[task][0]}, got none for "
+                f"{', '.join(sorted(loading['missing_keys'])[:3])} in {folder}. Save the fine-tuned checkpoint again."
+            )
         self.labels = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
         self.scheme = read_tag_scheme(self.labels) if task == "ner" else None
         self.token_budget, self.max_pairs, self.re_markers = token_budget, max_pairs, re_markers
-        positions = getattr(config, "max_position_embeddings", 512)
-        if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-            positions -= self.tokenizer.pad_id + 1
-        self.max_pieces = min(positions, self.tokenizer.tokenizer.model_max_length) - self.tokenizer.n_special
+        room = self.tokenizer.tokenizer.model_max_length - self.tokenizer.n_special
+        self.max_pieces = min(count_max_pieces(model, self.tokenizer), room)
+        self.model = apply_precision(model.float().eval(), precision, (model.base_model_prefix,)).to(self.device)
 
     def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
-        """Annotate texts with the checkpoint's task; `re` needs their entities."""
+        """Annotate texts with the checkpoint's task.
+
+        Args:
+          texts: sentences.
+          entities: of `re`, what relations are sought between.
+
+        Raises:
+          ValueError: if relations are sought and no entities given.
+          RuntimeError: if the model fails on every text, and on a plain sentence too.
+        """
         with torch.inference_mode():
             if self.tasks == ("tc",):
                 return self._classify_topics(texts)
@@ -183,13 +218,17 @@ class CheckpointEngine:
                 raise ValueError("Relations need entities, got none. Run `ner` before `re`.")
             return self._extract_relations(texts, entities)
 
-    def _logits(self, encoded: EncodedTexts, units: Units) -> tuple[torch.Tensor, Any]:
+    def _probabilities(self, encoded: EncodedTexts, units: Units) -> tuple[Floats, PaddedInputs]:
+        """Run units; shape of the first: (n_units, n_labels) or (n_units, seq_len, n_labels)."""
         inputs = pad_units(encoded, units, self.tokenizer)
         output = self.model(
-            input_ids=torch.from_numpy(inputs.input_ids).to(self.device),
-            attention_mask=torch.from_numpy(inputs.mask).to(self.device),
+            input_ids=to_tensor(inputs.input_ids, self.device), attention_mask=to_tensor(inputs.mask, self.device)
         )
-        return torch.softmax(output.logits.float(), -1), inputs
+        return require_finite(torch.softmax(output.logits.float(), -1).cpu().numpy()), inputs
+
+    def _try_plain(self) -> None:
+        encoded = self.tokenizer.encode([PLAIN_SENTENCE])
+        self._probabilities(encoded, cut_windows(encoded, self.max_pieces).units.take(np.zeros(1, dtype=np.int64)))
 
     def _classify_topics(self, texts: Sequence[str]) -> Annotations:
         encoded = self.tokenizer.encode(texts)
@@ -197,9 +236,9 @@ class CheckpointEngine:
         parts: list[tuple[Ints, Floats]] = []
 
         def forward(index: Ints) -> None:
-            parts.append((index, self._logits(encoded, windows.units.take(index))[0].cpu().numpy()))
+            parts.append((index, self._probabilities(encoded, windows.units.take(index))[0]))
 
-        failures = self._batches(windows.units, forward)
+        failures = self._run(windows.units, forward)
         index = np.concatenate([np.zeros(0, dtype=np.int64), *(part[0] for part in parts)])
         scores = np.concatenate([np.zeros((0, len(self.labels)), np.float32), *(part[1] for part in parts)])
         weight = np.maximum(windows.core_end - windows.core_begin, 1)[index].astype(np.float32)
@@ -219,9 +258,9 @@ class CheckpointEngine:
 
         def forward(index: Ints) -> None:
             units = windows.units.take(index)
-            scores, inputs = self._logits(encoded, units)
+            scores, inputs = self._probabilities(encoded, units)
             chars = index_chars(encoded, units, inputs.n_prefix)
-            by_label = scores.cpu().numpy()[chars.unit, chars.token]
+            by_label = scores[chars.unit, chars.token]
             tags = np.zeros((len(by_label), 1 + 2 * len(scheme.types)), dtype=np.float32)
             rows = np.arange(len(by_label))
             for label in range(len(self.labels)):
@@ -231,7 +270,7 @@ class CheckpointEngine:
             unit = index[found.text]
             parts.append(found.take((found.begin >= windows.core_begin[unit]) & (found.begin < windows.core_end[unit])))
 
-        failures = self._batches(windows.units, forward)
+        failures = self._run(windows.units, forward)
         failed = np.zeros(len(texts), dtype=bool)
         failed[list(failures)] = True
         entities = entities_in_texts(encoded, [no_entities(scheme.types), *parts])
@@ -251,15 +290,15 @@ class CheckpointEngine:
         probabilities = np.zeros((len(marked), len(self.labels)), dtype=np.float32)
 
         def forward(index: Ints) -> None:
-            probabilities[index] = self._logits(encoded, units.take(index))[0].cpu().numpy()
+            probabilities[index] = self._probabilities(encoded, units.take(index))[0]
 
-        usable = np.flatnonzero(seen)
-        failures = {int(text[pair]): reason for pair, reason in self._batches(units, forward, usable).items()}
+        failures = {int(text[pair]): reason for pair, reason in self._run(units, forward, np.flatnonzero(seen)).items()}
         failed = np.zeros(len(texts), dtype=bool)
         failed[list(failures)] = True
         windowed, cut = np.zeros(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
         windowed[text[units.end - units.begin < encoded.pieces.lengths]] = True
         cut[pairs.cut] = True
+        cut &= ~failed
         kept = seen & ~failed[text]
         first = entities.offsets(len(texts))[text]
         relations = decode_relations(
@@ -272,9 +311,9 @@ class CheckpointEngine:
         """Take each marked text whole, or the window around its pair; False where the pair does not fit one."""
         offsets = encoded.pieces.offsets
         chars = encoded.chars.offsets[:-1]
-        piece = np.maximum.accumulate(encoded.pieces.piece_of_char)
+        piece = encoded.pieces.piece_of_char
         span = np.array(spans, dtype=np.int64).reshape(-1, 2)
-        low, high = piece[chars + span[:, 0]], piece[chars + span[:, 1] - 1] + 1
+        low, high = np.maximum(piece[chars + span[:, 0]], offsets[:-1]), piece[chars + span[:, 1] - 1] + 1
         seen = high - low <= self.max_pieces
         middle = (low + high) // 2
         begin = np.clip(
@@ -283,25 +322,16 @@ class CheckpointEngine:
         end = np.minimum(begin + self.max_pieces, offsets[1:])
         return Units(np.arange(len(span)), begin, end), seen
 
-    def _batches(self, units: Units, forward: Any, usable: Ints | None = None) -> dict[int, str]:
-        """Run all units packed by length; gives the reason for each text (of the units) that failed."""
-        failures: dict[int, str] = {}
+    def _run(self, units: Units, forward: Callable[[Ints], None], usable: Ints | None = None) -> dict[int, str]:
+        """Run units packed by length; gives the reason for each text (of the units) that failed."""
         usable = np.arange(len(units)) if usable is None else usable
         lengths = (units.end - units.begin)[usable] + self.tokenizer.n_special
-        for index in pack_by_length(lengths, self.token_budget):
-            for unit, reason in run_halving(usable[index], forward):
-                failures[int(units.text[unit])] = reason
-        if len(usable) and len(failures) == len(set(units.text[usable].tolist())):
-            raise RuntimeError(
-                f"The model failed on every one of {len(failures)} texts: {next(iter(failures.values()))}"
-            )
-        return failures
+        failed = run_packed(usable, lengths, self.token_budget, forward, self._try_plain)
+        return {int(units.text[unit]): reason for unit, reason in failed.items()}
 
 
-def _flags(task: str, failed: Bools, windows: Any) -> Mapping[str, Bools]:
-    windowed = np.zeros(len(failed), dtype=bool)
-    windowed[windows.units.text[windows.is_window]] = True
-    return {f"{task}_failed": failed, f"{task}_windowed": windowed}
+def _flags(task: str, failed: Bools, windows: Windows) -> Mapping[str, Bools]:
+    return {f"{task}_failed": failed, f"{task}_windowed": windows.texts_in_windows(len(failed))}
 
 
 def mark_pair(text: str, entities: Entities, subject: int, object_: int, markers: str) -> tuple[str, tuple[int, int]]:
@@ -319,7 +349,7 @@ def mark_pair(text: str, entities: Entities, subject: int, object_: int, markers
     around = []
     for number, role in ((subject, 0), (object_, 1)):
         label = entities.labels[int(entities.label[number])]
-        kind = KLUE_RE_TYPE.get(MARKER_TYPES.get(label, label), label)
+        kind = KLUE_RE_TYPE[marker_type(label)]
         before, after = {
             "klue": (("<subj>", "</subj>"), ("<obj>", "</obj>")),
             "typed": ((f"<S:{kind}>", f"</S:{kind}>"), (f"<O:{kind}>", f"</O:{kind}>")),

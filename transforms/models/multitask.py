@@ -15,13 +15,21 @@ class MultiTaskModel(nn.Module):
     Args:
       spec: tasks, labels and head sizes.
       encoder: a Hugging Face encoder (BERT, RoBERTa, ELECTRA, …).
+
+    Raises:
+      ValueError: if the spec asks for more pair layers than the encoder has layers.
     """
 
     def __init__(self, spec: ModelSpec, encoder: Any) -> None:
         super().__init__()
         self.spec = spec
         self.encoder: Any = encoder
-        size = encoder.config.hidden_size
+        size, n_layers = encoder.config.hidden_size, encoder.config.num_hidden_layers
+        if "re" in spec.tasks and not 1 <= spec.pair_layers <= n_layers:
+            raise ValueError(
+                f"`pair_layers` must be from 1 to the encoder's {n_layers} layers, got {spec.pair_layers}. "
+                "Leave it out for the default of 2, or give 1 for an encoder of one layer."
+            )
         if "tc" in spec.tasks:
             self.topic = TopicHead(size, len(spec.topics))
         if "ner" in spec.tasks:
@@ -51,7 +59,7 @@ class MultiTaskModel(nn.Module):
         """
         output = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
         states = output.hidden_states
-        return output.last_hidden_state, states[len(states) - 1 - self.spec.pair_layers]
+        return output.last_hidden_state, states[max(0, len(states) - 1 - self.spec.pair_layers)]
 
     def forward(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Same as `encode`."""

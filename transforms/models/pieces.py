@@ -2,13 +2,26 @@
 
 import dataclasses
 import itertools
+import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from transforms.codepoints import CodePoints, Eojeols, Ints, find_eojeols, ranges, to_code_points
+from transforms.codepoints import Bools, CodePoints, Eojeols, Ints, find_eojeols, ranges, to_code_points
+
+_PROBE: Final = "가 a"
+
+_END_OF_BMP: Final = 0x10000
+_JOINS_TABLE: Final = np.array(
+    [
+        0x1160 <= code <= 0x11FF or code == 0x200D or unicodedata.category(chr(code)) in ("Mn", "Me")
+        for code in range(_END_OF_BMP)
+    ]
+    + [False]
+)
+"""Code points that belong to the character before: vowels and finals of decomposed Hangul, marks, joiners."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,7 +33,8 @@ class Pieces:
       begin, end: half-open code points in the flat array of all texts, white space trimmed; disjoint and ascending.
         A piece that has no code point of its own is empty. Shape: (n_pieces,).
       offsets: where the pieces of each text begin. Shape: (n_texts + 1,).
-      piece_of_char: the piece that each code point is of, -1 for none. Shape: (n_chars,).
+      piece_of_char: the piece that each code point is of, or the last one before it (possibly of a text before);
+        -1 where there is none. Shape: (n_chars,).
     """
 
     ids: Ints
@@ -42,6 +56,7 @@ class EncodedTexts:
     Attributes:
       texts: the texts.
       chars: their code points.
+      joins: whether a code point belongs to the character before it. Shape: (n_chars,).
       pieces: their pieces.
       eojeols: their white-space-separated words.
       eojeol_first, eojeol_last: first and last piece of each eojeol, counted from the text's first piece; -1 where the
@@ -50,10 +65,16 @@ class EncodedTexts:
 
     texts: Sequence[str]
     chars: CodePoints
+    joins: Bools
     pieces: Pieces
     eojeols: Eojeols
     eojeol_first: Ints
     eojeol_last: Ints
+
+    def end_of_char(self, end: Ints) -> Ints:
+        """Move ends of spans (in the flat array of code points) to the ends of characters. Shape: (n,)."""
+        stops = np.flatnonzero(np.append(~self.joins, True))
+        return stops[np.searchsorted(stops, end)]
 
 
 class TextTokenizer:
@@ -63,7 +84,7 @@ class TextTokenizer:
       tokenizer: a `PreTrainedTokenizerFast`.
 
     Raises:
-      ValueError: if the tokenizer is not a fast one, which alone knows offsets.
+      ValueError: if the tokenizer is not a fast one, which alone knows offsets, or has no pieces for plain text.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -76,11 +97,15 @@ class TextTokenizer:
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
-        bare = tokenizer("가", add_special_tokens=False)["input_ids"]
-        full = tokenizer("가")["input_ids"]
-        cut = next(i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare)
-        self.prefix = np.array(full[:cut], dtype=np.int64)
-        self.suffix = np.array(full[cut + len(bare) :], dtype=np.int64)
+        probe = self._backend.encode(_PROBE)
+        own = np.flatnonzero(np.array(probe.special_tokens_mask) == 0)
+        if not len(own):
+            raise ValueError(
+                f"The tokenizer must give pieces for any text, got none for {_PROBE!r}. Save it again with an unknown "
+                "token in its vocabulary."
+            )
+        self.prefix = np.array(probe.ids[: own[0]], dtype=np.int64)
+        self.suffix = np.array(probe.ids[own[-1] + 1 :], dtype=np.int64)
         self.pad_id = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0)
 
     @property
@@ -107,24 +132,34 @@ class TextTokenizer:
         pieces = _locate(chars, ids, spans[:, 0], spans[:, 1], offsets)
         eojeols, eojeol_of_char = find_eojeols(chars)
         first, last = _eojeol_pieces(pieces, eojeols, eojeol_of_char)
-        return EncodedTexts(texts, chars, pieces, eojeols, first, last)
+        return EncodedTexts(texts, chars, _find_joins(chars), pieces, eojeols, first, last)
+
+
+def _find_joins(chars: CodePoints) -> Bools:
+    joins: Bools = _JOINS_TABLE[np.minimum(chars.codes, _END_OF_BMP)]
+    # The first character of a text, or after white space, stands for itself.
+    before = np.append(True, chars.is_space[:-1]) if len(joins) else joins
+    joins &= ~before
+    joins[chars.offsets[:-1][chars.lengths > 0]] = False
+    return joins
 
 
 def _locate(chars: CodePoints, ids: Ints, begin: Ints, end: Ints, offsets: Ints) -> Pieces:
     """Trim white space off the spans, make them disjoint, and note which piece each code point is of."""
-    space = np.append(chars.is_space, False)
-    while (leading := (begin < end) & space[begin]).any():
-        begin = begin + leading
-    while (trailing := (begin < end) & space[np.maximum(end, 1) - 1]).any():
-        end = end - trailing
-    # Several pieces of one code point (normalisation, bytes): the first has it, the others are empty.
-    reached = np.maximum.accumulate(np.concatenate(([0], end)))[:-1] if len(end) else end
-    begin = np.minimum(np.maximum(begin, reached), np.maximum(end, reached))
-    end = np.maximum(end, begin)
-    piece_of_char = np.full(len(chars.codes), -1, dtype=np.int64)
+    n_chars = len(chars.codes)
+    solid = np.append(np.flatnonzero(~chars.is_space), n_chars)
+    trimmed_begin = np.minimum(solid[np.searchsorted(solid, begin)], end)
+    trimmed_end = np.append(0, solid[:-1] + 1)[np.searchsorted(solid[:-1], end)]
+    # Of several pieces of one code point (a word's mark before it, normalisation, bytes) the last has it.
+    taken = np.append(np.where(trimmed_begin < trimmed_end, trimmed_begin, n_chars), n_chars)
+    limit = np.minimum.accumulate(taken[::-1])[::-1][1:]
+    end = np.minimum(trimmed_end, limit)
+    begin = np.minimum(trimmed_begin, limit)
+    end = np.maximum(begin, end)
+    piece_of_char = np.full(n_chars, -1, dtype=np.int64)
     which, char = ranges(begin, end)
     piece_of_char[char] = which
-    return Pieces(ids, begin, end, offsets, piece_of_char)
+    return Pieces(ids, begin, end, offsets, np.maximum.accumulate(piece_of_char))
 
 
 def _eojeol_pieces(pieces: Pieces, eojeols: Eojeols, eojeol_of_char: Ints) -> tuple[Ints, Ints]:
@@ -134,7 +169,7 @@ def _eojeol_pieces(pieces: Pieces, eojeols: Eojeols, eojeol_of_char: Ints) -> tu
     eojeol = eojeol_of_char[pieces.begin[solid]]
     first = np.full(n_eojeols, -1, dtype=np.int64)
     last = np.full(n_eojeols, -1, dtype=np.int64)
-    first[eojeol[::-1]] = solid[::-1]
+    first[eojeol[::-1]] = solid[::-1]  # of several values for one place the last stays
     # A piece can reach over several eojeols only where the tokenizer does not split at white space.
     last[eojeol_of_char[pieces.end[solid] - 1]] = solid
     last = np.maximum(last, first)
@@ -199,13 +234,13 @@ def pad_units(encoded: EncodedTexts, units: Units, tokenizer: TextTokenizer) -> 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CharIndex:
-    """Where the encoder's output for each scored code point stands.
+    """Where the encoder's output for each scored character stands.
 
     Attributes:
       unit: which unit of the batch. Shape: (n_scored,).
       token: position in the unit's sequence. Shape: (n_scored,).
-      nth: the how-manieth code point of its piece. Shape: (n_scored,).
-      char: which code point, in the flat array of all texts. Shape: (n_scored,).
+      nth: how many characters of its piece stand before it. Shape: (n_scored,).
+      char: which code point, in the flat array of all texts, ascending in a unit. Shape: (n_scored,).
     """
 
     unit: Ints
@@ -215,14 +250,16 @@ class CharIndex:
 
 
 def index_chars(encoded: EncodedTexts, units: Units, n_prefix: int) -> CharIndex:
-    """List the code points of units that a piece covers; white space has none."""
+    """List the characters of units that a piece covers; white space, and what joins the character before, has none."""
     pieces = encoded.pieces
+    scored = ~(encoded.chars.is_space | encoded.joins)
     unit, piece = ranges(units.begin, units.end)
     which, char = ranges(pieces.begin[piece], pieces.end[piece])
+    which, char = which[scored[char]], char[scored[char]]
     unit, piece = unit[which], piece[which]
-    solid = ~encoded.chars.is_space[char]
-    unit, piece, char = unit[solid], piece[solid], char[solid]
-    return CharIndex(unit, piece - units.begin[unit] + n_prefix, char - pieces.begin[piece], char)
+    before = np.append(0, np.cumsum(scored))
+    nth = before[char] - before[pieces.begin[piece]]
+    return CharIndex(unit, piece - units.begin[unit] + n_prefix, nth, char)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -255,7 +292,7 @@ def index_eojeols(encoded: EncodedTexts, text: Ints, n_prefix: int) -> EojeolInd
 
 
 def tokens_of_chars(encoded: EncodedTexts, units: Units, unit: Ints, char: Ints, n_prefix: int) -> Ints:
-    """Give the tokens of code points (of the flat array) in their units, the one before where no piece has them.
+    """Give the tokens of code points (of the flat array) in their units; where no piece has one, the token before.
 
     Args:
       encoded, units: the batch.
@@ -263,5 +300,5 @@ def tokens_of_chars(encoded: EncodedTexts, units: Units, unit: Ints, char: Ints,
       char: Shape: (n,).
       n_prefix: special tokens before the first piece.
     """
-    piece = np.maximum.accumulate(encoded.pieces.piece_of_char)[char]
+    piece = encoded.pieces.piece_of_char[char]
     return np.clip(piece, units.begin[unit], units.end[unit] - 1) - units.begin[unit] + n_prefix

@@ -70,7 +70,7 @@ class ModelSpec:
         """Read the spec of a model folder.
 
         Raises:
-          ValueError: if the file is of another format or lacks a field.
+          ValueError: if the file is absent, of another format or lacks a field.
         """
         path = folder / SPEC_FILE
         try:
@@ -84,5 +84,7 @@ class ModelSpec:
             }
             values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
             return cls(**values)
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} must hold a model's spec, got {error}. Train or copy the model again.") from error
+        except (OSError, AttributeError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path} must hold a model's spec, got {type(error).__name__}: {error}. Train or copy the model again."
+            ) from error

@@ -107,42 +107,73 @@ def best_tree(scores: npt.NDArray[np.float64]) -> Ints:
       The heads. Shape: (n,).
     """
     n = len(scores)
+    finite = scores[np.isfinite(scores)]
+    span = float(np.ptp(finite)) + 1.0 if finite.size else 1.0
+    missing = finite.min(initial=0.0) - n * span  # worse than any gain elsewhere
     full = np.full((n + 1, n + 1), -np.inf)
-    full[1:] = np.maximum(scores, -1e6)
+    full[1:] = np.where(np.isfinite(scores), scores, missing)
     np.fill_diagonal(full, -np.inf)
     # A toll on every arc from the root that outweighs any gain: the best tree then has one.
-    full[1:, 0] -= 1e8
+    full[1:, 0] -= n * (n + 2) * span
     return _arborescence(full)[1:]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Contraction:
+    """A cycle drawn together into one node, the last of the smaller graph.
+
+    Attributes:
+      cycle: its nodes. Shape: (n_cycle,).
+      heads: the best head of every node before. Shape: (n,).
+      outside: the nodes that are not in it, in order; node i of the smaller graph is outside[i]. Shape: (m,).
+      entry: for each head outside, the node of the cycle that it is best for. Shape: (m,).
+      exit: for each node outside, the node of the cycle that is its best head. Shape: (m,).
+    """
+
+    cycle: Ints
+    heads: Ints
+    outside: Ints
+    entry: Ints
+    exit: Ints
+
+    def expand(self, smaller: Ints) -> Ints:
+        """Give the heads before from those of the smaller graph: the cycle without the arc into its entry."""
+        m = len(self.outside)
+        heads = self.heads.copy()
+        node = np.arange(1, m)
+        chosen = smaller[1:m]
+        heads[self.outside[1:]] = np.where(
+            chosen == m, self.exit[node], np.append(self.outside, 0)[np.minimum(chosen, m)]
+        )
+        head = smaller[m]
+        heads[self.entry[head]] = self.outside[head]
+        return heads
 
 
 def _arborescence(scores: npt.NDArray[np.float64]) -> Ints:
     """Best head of each node but node 0, without cycles; scores[dependent, head]."""
-    n = len(scores)
+    contractions: list[_Contraction] = []
+    while (cycle := _find_cycle(heads := _best_heads(scores))) is not None:
+        outside = np.setdiff1d(np.arange(len(scores)), cycle)
+        # Entering the cycle at a node costs that node's arc in it; leaving it costs nothing.
+        entering = scores[np.ix_(cycle, outside)] - scores[cycle, heads[cycle]][:, None]
+        leaving = scores[np.ix_(outside, cycle)]
+        contractions.append(_Contraction(cycle, heads, outside, cycle[entering.argmax(0)], cycle[leaving.argmax(1)]))
+        m = len(outside)
+        smaller = np.full((m + 1, m + 1), -np.inf)
+        smaller[:m, :m] = scores[np.ix_(outside, outside)]
+        smaller[m, :m] = entering.max(0)
+        smaller[:m, m] = leaving.max(1)
+        scores = smaller
+    for contraction in reversed(contractions):
+        heads = contraction.expand(heads)
+    return heads
+
+
+def _best_heads(scores: npt.NDArray[np.float64]) -> Ints:
     heads = scores.argmax(1)
     heads[0] = 0
-    cycle = _find_cycle(heads)
-    if cycle is None:
-        return heads
-    inside = np.zeros(n, dtype=bool)
-    inside[cycle] = True
-    outside = np.flatnonzero(~inside)
-    kept = scores[cycle, heads[cycle]]
-    # Entering the cycle at a node costs that node's arc in it; leaving it costs nothing.
-    entering = scores[np.ix_(cycle, outside)] - kept[:, None]
-    leaving = scores[np.ix_(outside, cycle)]
-    m = len(outside)
-    small = np.full((m + 1, m + 1), -np.inf)
-    small[:m, :m] = scores[np.ix_(outside, outside)]
-    small[m, :m] = entering.max(0)
-    small[:m, m] = leaving.max(1)
-    contracted = _arborescence(small)
-    result = heads.copy()
-    for i in range(1, m):
-        head = contracted[i]
-        result[outside[i]] = cycle[leaving[i].argmax()] if head == m else outside[head]
-    entry = contracted[m]
-    result[cycle[entering[:, entry].argmax()]] = outside[entry]
-    return result
+    return heads
 
 
 def _find_cycle(heads: Ints) -> Ints | None:
@@ -151,7 +182,7 @@ def _find_cycle(heads: Ints) -> Ints | None:
     state[0] = 2
     for start in range(1, len(heads)):
         path, node = [], start
-        while state[node] == 0:
+        while state[node] == 0:  # 1 on the path, 2 known to lead to no cycle
             state[node] = 1
             path.append(node)
             node = int(heads[node])

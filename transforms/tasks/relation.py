@@ -8,13 +8,26 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.annotation import RELATION
-from schemas.labels import NO_RELATION, SUBJECT_TYPES
+from schemas.labels import ENTITY_TYPES, NO_RELATION, SUBJECT_TYPES
 from transforms.codepoints import Bools, Ints, ranges
 from transforms.tasks.entity import Entities, to_list_array
 from transforms.tasks.topic import Floats, take_labels
 
-MARKER_TYPES: Final = {"QT": "NOH", "TI": "NOH"}
-"""KLUE-RE knows no QT and TI: its numerals are NOH, which is how the relation head reads them."""
+_MARKER_TYPES: Final = {"QT": "NOH", "TI": "NOH"}
+"""KLUE-RE knows no QT and TI: its numerals are NOH."""
+
+
+def marker_type(label: str) -> str:
+    """Give the type, among those that KLUE-RE has, by which a relation model is told of an entity.
+
+    Args:
+      label: of an entity; one that is none of ENTITY_TYPES (of a checkpoint with a label set of its own) is read as
+        another proper noun.
+
+    >>> marker_type("PS"), marker_type("QT"), marker_type("EVT")
+    ('PS', 'NOH', 'POH')
+    """
+    return _MARKER_TYPES.get(label, label if label in ENTITY_TYPES else "POH")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,8 +67,8 @@ class Relations:
     score: Floats
     scored: ScoredPairs
 
-    def to_arrow(self, n_texts: int, failed: Bools) -> pa.Array:
-        """Lay out as a `relations` column; null where the model failed."""
+    def to_arrow(self, failed: Bools) -> pa.Array:
+        """Lay out as a `relations` column; null where `failed`. Shape of failed: (n_texts,)."""
         struct = pa.StructArray.from_arrays(
             [
                 take_labels(self.labels, self.label),
@@ -65,7 +78,7 @@ class Relations:
             ],
             fields=list(RELATION),
         )
-        return to_list_array(np.searchsorted(self.text, np.arange(n_texts + 1)), struct, failed)
+        return to_list_array(np.searchsorted(self.text, np.arange(len(failed) + 1)), struct, failed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
