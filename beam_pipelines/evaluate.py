@@ -1,30 +1,21 @@
 """`klue-beam evaluate`: score a model on a file of KLUE with the transforms that annotate uses."""
 
 import argparse
-import glob
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import apache_beam as beam
-import numpy as np
-import pyarrow as pa
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from rich.console import Console
 from rich.text import Text
 
 from beam_pipelines.annotate_command import check_beam_flags
+from beam_pipelines.evaluation_graph import run_annotation, run_gold_pairs
 from beam_pipelines.report_view import draw_report
-from schemas.document import DOCUMENT
-from schemas.labels import ENTITY_TYPES, NO_RELATION, RELATIONS, TASKS
-from schemas.reject import REJECT
-from schemas.shard import Chunk, ChunkKey, Tally
-from transforms.annotate import Annotate
+from schemas.labels import NO_RELATION, TASKS
 from transforms.config import PRECISIONS, ModelConfig, require
 from transforms.formats.klue import (
     DependencyExample,
@@ -39,9 +30,8 @@ from transforms.formats.klue import (
     read_tc,
     split_dependency_examples,
 )
-from transforms.metrics import Floats
 from transforms.models.huggingface import RE_MARKERS
-from transforms.models.loading import resolve_models, share_engines
+from transforms.models.loading import resolve_models
 from transforms.scoring import (
     Report,
     ScoredArc,
@@ -51,10 +41,6 @@ from transforms.scoring import (
     score_relations,
     score_topics,
 )
-from transforms.split import SplitSentences
-from transforms.tasks.entity import Entities
-
-Example = TopicExample | EntityExample | RelationExample | DependencyExample
 
 READERS: Final[Mapping[str, Callable[[str], Sequence[Any]]]] = {
     "tc": read_tc,
@@ -63,24 +49,14 @@ READERS: Final[Mapping[str, Callable[[str], Sequence[Any]]]] = {
     "dp": read_dp,
 }
 
-ROWS: Final[Mapping[str, Callable[[Sequence[Any]], Sequence[Any]]]] = {
-    "all": lambda examples: examples,
-    "held_out": lambda examples: split_dependency_examples(examples)[1],
-    "first_half": lambda examples: halve_examples(examples)[0],
-    "second_half": lambda examples: halve_examples(examples)[1],
-}
-"""Which of a file's rows are scored. Both splits go by a seeded hash of the sentence."""
-
-ROWS_NOTE: Final[Mapping[str, str]] = {
+ROWS: Final[Mapping[str, str]] = {
     "all": "all rows of the file",
-    "held_out": "the fifth of the rows that `train` leaves out (a seeded hash of the sentence); of KLUE-DP's dev set, "
-    "whose other rows are trained on, so this is not the official dev score",
-    "first_half": "a fixed half of the rows (a seeded hash of the sentence), which calibration may be fitted on",
-    "second_half": "the fixed half of the rows that calibration is not fitted on",
+    "held_out": "of KLUE-DP, the fifth of the rows that `train` leaves out: trained on the other rows of the official "
+    "dev set, a model has no official dev score",
+    "first_half": "a fixed half of the rows (of KLUE-DP, of the held-out ones), which `calibrate` fits on",
+    "second_half": "the other half, which `calibrate` never sees",
 }
-
-DOCUMENTS_PER_CHUNK: Final = 512
-PAIRS_PER_BUNDLE: Final = 512
+"""Which of a file's rows can be scored. Both splits go by a seeded hash of the sentence."""
 
 OK: Final = 0
 USAGE_ERROR: Final = 2
@@ -101,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--rows",
         choices=tuple(ROWS),
         help="which rows to score: "
-        + "; ".join(f"{name}: {note}" for name, note in ROWS_NOTE.items())
+        + "; ".join(f"{name}: {note}" for name, note in ROWS.items())
         + " (default: held_out for dp, all for the others)",
     )
     parser.add_argument("--model", default="small", metavar="NAME", help="embedded model or folder (default: small)")
@@ -150,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         require(options.threads >= 1, "`--threads` must be at least 1", options.threads, "Leave it out.")
         config = resolve_models(to_model_config(options, (options.task,)))
-        examples = ROWS[rows](READERS[options.task](options.data))
+        examples = choose_rows(options.task, rows, READERS[options.task](options.data))
         require(bool(examples), "The file must hold a row to score", options.data, "Check --data and --rows.")
     except (ValueError, OSError) as error:
         err.print(Text(f"klue-beam evaluate: {error}"), soft_wrap=True)
@@ -159,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with work as folder, err.status(f"Annotating {len(examples):,} rows"):
         report = evaluate(options, flags, config, examples, folder, err)
     name = config.models[options.task]
-    draw_report(out, options.task, f"{name} on {options.data}", ROWS_NOTE[rows], report)
+    draw_report(out, options.task, f"{name} on {options.data}", ROWS[rows], report)
     if options.json:
         fields = {"task": options.task, "data": options.data, "rows": report.rows, "model": name}
         scores = {"metrics": dict(report.metrics), "details": dict(report.details)}
@@ -167,6 +143,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             json.dumps(fields | scores, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
         )
     return OK
+
+
+def choose_rows(task: str, rows: str, examples: Sequence[Any]) -> Sequence[Any]:
+    """Take the examples that one of ROWS names."""
+    if rows == "all":
+        return examples
+    if task == "dp":
+        examples = split_dependency_examples(examples)[1]
+    return examples if rows == "held_out" else halve_examples(examples)[rows == "second_half"]
 
 
 def to_model_config(options: argparse.Namespace, tasks: tuple[str, ...]) -> ModelConfig:
@@ -216,124 +201,6 @@ def evaluate(
     entities = [[entity for row in here for entity in _entities(row)] for here in rows]
     found = [_relation_of_gold_pair(example, here) for example, here in zip(examples, rows, strict=True)]
     return score_relations(examples, probabilities, found, entities)
-
-
-def run_annotation(
-    flags: Sequence[str], config: ModelConfig, examples: Sequence[Any], prefix: str, threads: int
-) -> list[list[dict[str, Any]]]:
-    """Run the transforms of annotate over the examples' texts, each one document and one sentence.
-
-    Returns:
-      The annotated rows of each example; a text of white space has none.
-    """
-    chunks = [
-        _document_chunk(examples[begin : begin + DOCUMENTS_PER_CHUNK], begin, number)
-        for number, begin in enumerate(range(0, len(examples), DOCUMENTS_PER_CHUNK))
-    ]
-    with _pipeline(flags) as pipeline:
-        _ = (
-            pipeline
-            | beam.Create(chunks).with_output_types(Chunk)
-            | beam.Reshuffle()
-            | SplitSentences("none")
-            | Annotate(config, threads)
-            | "RowsAsJson" >> beam.FlatMap(_rows_as_json).with_output_types(str)
-            | beam.io.WriteToText(prefix)
-        )
-    rows: list[list[dict[str, Any]]] = [[] for _ in examples]
-    for row in _read_lines(prefix):
-        rows[row["record_index"]].append(row)
-    return rows
-
-
-def run_gold_pairs(
-    flags: Sequence[str], config: ModelConfig, examples: Sequence[RelationExample], prefix: str, threads: int
-) -> Floats:
-    """Score the gold pair of each example, its entities given.
-
-    Returns:
-      Probabilities of RELATIONS, NaN for a pair that the model did not score (the two are further apart than it sees);
-      a relation of the model's that is none of RELATIONS counts for none. Shape: (n_rows, n_relations).
-    """
-    numbered = list(enumerate(examples))
-    bundles = [numbered[begin : begin + PAIRS_PER_BUNDLE] for begin in range(0, len(numbered), PAIRS_PER_BUNDLE)]
-    with _pipeline(flags) as pipeline:
-        _ = (
-            pipeline
-            | beam.Create(bundles)
-            | beam.Reshuffle()
-            | "ScoreGoldPairs" >> beam.ParDo(_ScoreGoldPairs(config, threads)).with_output_types(str)
-            | beam.io.WriteToText(prefix)
-        )
-    probabilities = np.full((len(examples), len(RELATIONS)), np.nan)
-    for line in _read_lines(prefix):
-        probabilities[line["row"]] = [line["probabilities"].get(label, 0.0) for label in RELATIONS]
-    return probabilities
-
-
-class _ScoreGoldPairs(beam.DoFn):
-    """Asks the very engines of annotate for the relation between two given entities of a sentence."""
-
-    def __init__(self, config: ModelConfig, threads: int) -> None:
-        self._config, self._threads = config, threads
-
-    def setup(self) -> None:
-        (self._engine,) = share_engines(self._config, self._threads)
-
-    def process(self, bundle: Sequence[tuple[int, RelationExample]]) -> Iterator[str]:
-        mentions = [sorted([(e.subject, 0), (e.object, 1)]) for _, e in bundle]
-        flat = [mention for here in mentions for mention, _ in here]
-        entities = Entities(
-            ENTITY_TYPES,
-            np.repeat(np.arange(len(bundle)), 2),
-            np.array([mention.begin for mention in flat], np.int64),
-            np.array([mention.end for mention in flat], np.int64),
-            np.array([ENTITY_TYPES.index(mention.type) for mention in flat], np.int64),
-            np.ones(len(flat), np.float32),
-        )
-        found = self._engine.annotate([example.text for _, example in bundle], entities).relations
-        if found is None:
-            raise RuntimeError("The model must give relations, got none.")
-        pairs = found.scored
-        for text, subject, scores in zip(pairs.text.tolist(), pairs.subject.tolist(), pairs.probabilities, strict=True):
-            if mentions[text][subject][1] == 0:
-                by_label = dict(zip(found.labels, scores.tolist(), strict=True))
-                yield json.dumps({"row": bundle[text][0], "probabilities": by_label}, ensure_ascii=False)
-
-
-def _pipeline(flags: Sequence[str]) -> beam.Pipeline:
-    options = PipelineOptions(list(flags))
-    if options.view_as(StandardOptions).runner:
-        return beam.Pipeline(options=options)
-    return beam.Pipeline(runner=FnApiRunner(), options=options)
-
-
-def _document_chunk(examples: Sequence[Example], first: int, number: int) -> Chunk:
-    rows = pa.RecordBatch.from_pydict(
-        {
-            "doc_id": [example.guid for example in examples],
-            "source": [""] * len(examples),
-            "record_index": range(first, first + len(examples)),
-            "text": [example.text for example in examples],
-            "metadata": pa.nulls(len(examples), pa.string()),
-        },
-        schema=DOCUMENT,
-    )
-    tally = Tally(first, first + len(examples), 0, 0, len(examples), 0, "")
-    rejects = pa.RecordBatch.from_pylist([], schema=REJECT)
-    return Chunk(ChunkKey(0, 0, number, False, False), rows, rejects, tally)
-
-
-def _rows_as_json(chunk: Chunk) -> Iterator[str]:
-    for row in chunk.rows.drop_columns(["doc_id", "source", "text"]).to_pylist():
-        yield json.dumps(row, ensure_ascii=False)
-
-
-def _read_lines(prefix: str) -> Iterator[dict[str, Any]]:
-    for path in sorted(glob.glob(f"{glob.escape(prefix)}-*")):
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
 
 
 def _entities(row: Mapping[str, Any]) -> list[ScoredMention]:

@@ -8,7 +8,7 @@ from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.scheme import IOB2
 from sklearn.metrics import f1_score
 
-from beam_pipelines.evaluate import main
+from beam_pipelines.evaluate import choose_rows, main
 from schemas.labels import DEPRELS, RELATIONS, TASKS, TOPICS
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.config import ModelConfig
@@ -150,7 +150,7 @@ def test_dp_scores_the_held_out_rows(files, model, tmp_path, capsys):
     gold = np.array([head for example in examples for head in example.heads])
     assert scores["metrics"]["uas"] == pytest.approx(100 * np.mean(arcs.head == gold))
     assert set(scores["metrics"]) == {"uas", "las", "uas_macro_f1", "las_macro_f1"}
-    assert "this is not the official dev score" in " ".join(capsys.readouterr().out.split())
+    assert "a model has no official dev score" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_named_runner_gives_the_same_scores(files, model, tmp_path):
@@ -159,6 +159,18 @@ def test_a_named_runner_gives_the_same_scores(files, model, tmp_path):
     first = evaluate(tmp_path, *call)
     assert first == evaluate(tmp_path, *call, "--runner", FN_API_RUNNER)
     assert first["rows"] == len(halve_examples(read_tc(str(files / "tc.json")))[1])
+
+
+@pytest.mark.parametrize("task", ["tc", "dp"])
+def test_rows(files, task):
+    """The two halves are all rows (of DP, all held-out ones), each once."""
+    examples = read_tc(str(files / "tc.json")) if task == "tc" else read_dp(str(files / "dp.tsv"))
+    whole = choose_rows(task, "held_out" if task == "dp" else "all", examples)
+    first, second = (choose_rows(task, f"{name}_half", examples) for name in ("first", "second"))
+    assert first
+    assert second
+    assert sorted(example.guid for example in [*first, *second]) == sorted(example.guid for example in whole)
+    assert choose_rows(task, "all", examples) == examples
 
 
 @pytest.mark.parametrize(
