@@ -9,15 +9,17 @@ from typing import Any, Final
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from schemas.labels import DEPRELS, NER_TYPES, TASKS
+from schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES, TASKS
+from transforms.config import require
 from transforms.formats.klue import EntityExample, read_dp, read_ner, read_re, read_tc, split_dependency_examples
 from transforms.models.checkpoint import load_encoder, save_model
 from transforms.models.heads import DependencyHead
 from transforms.models.multitask import MultiTaskModel, count_parameters
-from transforms.models.spec import ModelSpec
+from transforms.models.spec import SPEC_FILE, ModelSpec
 from transforms.models.training.objectives import (
     DependencyObjective,
     EntityObjective,
@@ -25,7 +27,7 @@ from transforms.models.training.objectives import (
     RelationObjective,
     TopicObjective,
 )
-from transforms.models.training.trainer import Step, TrainConfig, train
+from transforms.models.training.trainer import STATE_FILE, BatchPlan, Step, TrainConfig, train
 from transforms.models.training.treebanks import read_head_final
 from transforms.models.training.weak_entities import (
     label_weakly,
@@ -65,9 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="what to learn from; a bare FILE for a single task. Names: "
         + "; ".join(f"{name}: {what}" for name, what in DATA_NAMES.items()),
     )
-    parser.add_argument(
-        "--base", default="klue/bert-base", help="hub name or folder of an encoder, a model folder, or `scratch`"
-    )
+    parser.add_argument("--base", default="klue/bert-base", help="hub name or folder of an encoder, or a model folder")
     parser.add_argument(
         "--output", required=True, help="the model folder; checkpoints lie in it until the run is complete"
     )
@@ -95,17 +95,42 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_args(argv)
     console = Console(stderr=True)
     try:
-        tasks = tuple(task for task in TASKS if task in args.task.split(","))
-        data = _pairs(args.data, "data", default_name=args.task if len(tasks) == 1 else None)
-        epochs = {name: float(value) for name, value in _pairs(args.epochs, "epochs").items()}
-        if unknown := [name for name in (*data, *epochs) if name not in DATA_NAMES]:
-            raise ValueError(f"--data and --epochs must name {', '.join(DATA_NAMES)}, got {unknown[0]}.")
-        if not tasks or (missing := [task for task in tasks if task not in data]):
-            raise ValueError(f"Each task needs its data, got none for {missing[0] if tasks else args.task!r}.")
-        return _run(args, tasks, data, epochs, console)
-    except ValueError as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
+        tasks = _tasks(args.task)
+        data = _pairs(args.data, "data", default_name=tasks[0] if len(tasks) == 1 else None)
+        epochs = _pairs(args.epochs, "epochs")
+        _check_names(tasks, data, epochs)
+        return _run(args, tasks, data, _numbers(epochs), console)
+    except (OSError, ValueError) as error:
+        console.print(f"[red]{escape(str(error))}[/red]", highlight=False)
         return 2
+
+
+def _tasks(text: str) -> tuple[str, ...]:
+    asked = text.split(",")
+    if unknown := [task for task in asked if task not in TASKS]:
+        raise ValueError(f"`--task` must be out of {', '.join(TASKS)}, got {unknown[0]!r}. Separate them by commas.")
+    return tuple(task for task in TASKS if task in asked)
+
+
+def _check_names(tasks: Sequence[str], data: Mapping[str, str], epochs: Mapping[str, str]) -> None:
+    """Refuse data that is missing, unknown, or of no use to the tasks."""
+    if unknown := [name for name in (*data, *epochs) if name not in DATA_NAMES]:
+        raise ValueError(f"`--data` and `--epochs` must name {', '.join(DATA_NAMES)}, got {unknown[0]!r}. Choose one.")
+    if missing := [task for task in tasks if task not in data]:
+        raise ValueError(f"Each task must have its data, got none for {missing[0]}. Add `--data {missing[0]}=FILE`.")
+    if idle := [name for name in data if name.split("_")[0] not in tasks]:
+        raise ValueError(f"`--data` must serve a task of `--task`, got {idle[0]}. Leave it out, or add its task.")
+    if ("ner_raw" in data) != ("ner_forms" in data):
+        raise ValueError("`ner_raw` and `ner_forms` must be given together, got one of them. Give the other, too.")
+    if idle := [name for name in epochs if name not in data]:
+        raise ValueError(f"`--epochs` must be of data that is given, got {idle[0]}. Leave it out, or give its data.")
+
+
+def _numbers(epochs: Mapping[str, str]) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in epochs.items()}
+    except ValueError as error:
+        raise ValueError(f"`--epochs` must be NAME=NUMBER, got {dict(epochs)}. Write ner=2 or ner=0.5.") from error
 
 
 def _pairs(items: Sequence[str], option: str, default_name: str | None = None) -> dict[str, str]:
@@ -125,28 +150,39 @@ def _run(
     epochs: Mapping[str, float],
     console: Console,
 ) -> int:
+    require(args.threads >= 1, "`--threads` must be at least 1", args.threads, "Leave it out for the default.")
+    folder = Path(args.output)
+    if (folder / SPEC_FILE).exists():
+        raise ValueError(
+            f"`--output` must be a folder without a model, got {folder}. Give another, or remove that one."
+        )
+    options = {
+        f.name: getattr(args, f.name) for f in dataclasses.fields(TrainConfig) if f.name not in ("epochs", "bf16")
+    }
+    config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
-    folder = Path(args.output)
-    spec = ModelSpec(name=args.name or folder.name, tasks=tasks, pair_layers=args.pair_layers)
+    # The mentions that only KLUE-RE marks are learnt from it, beside the entities of KLUE-NER.
+    mention_types = RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else ()
+    name = args.name or folder.resolve().name
+    spec = ModelSpec(name=name, tasks=tasks, mention_types=mention_types, pair_layers=args.pair_layers)
     encoder, tokenizer = load_encoder(args.base)
     model = MultiTaskModel(spec, encoder)
     model.copy_pair_layers()
     extra = nn.ModuleDict()
     objectives = load_objectives(tasks, data, model, extra, folder, hold_out_dp=not args.all_dp_rows)
-    options = {
-        f.name: getattr(args, f.name) for f in dataclasses.fields(TrainConfig) if f.name not in ("epochs", "bf16")
-    }
-    config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
     sizes = ", ".join(f"{o.name} {len(o.texts):,}" for o in objectives)
     console.print(f"{count_parameters(model):,} parameters; examples: {sizes}", highlight=False)
     with _Display(console) as display:
-        complete = train(model, extra, tokenizer, objectives, config, folder, display.show, args.stop_after)
+        complete = train(
+            model, extra, tokenizer, objectives, config, folder, display.show, args.stop_after, display.show_plan
+        )
     if not complete:
         console.print(f"Stopped. The same command goes on from the checkpoint in {folder}.", highlight=False)
         return 0
     save_model(model, tokenizer, folder)
+    (folder / STATE_FILE).unlink()
     console.print(f"Trained. The model is in {folder}; use it with --model {folder}.", highlight=False)
     return 0
 
@@ -227,6 +263,12 @@ class _Display:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def show_plan(self, plan: BatchPlan) -> None:
+        left_out = ", ".join(f"{name} {count:,}" for name, count in plan.left_out.items() if count)
+        self._console.print(
+            f"{len(plan.batches):,} steps; left out as too long: {left_out or 'nothing'}", highlight=False
+        )
 
     def show(self, step: Step) -> None:
         mean = self._means.get(step.objective, step.loss)

@@ -1,7 +1,8 @@
 """From a model configuration to loaded models: what is refused before a run, and one copy of each model a process."""
 
 import dataclasses
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import torch
@@ -18,6 +19,8 @@ from transforms.tasks.entity import Entities
 
 _MODELS: Final = shared.Shared()
 """All models of a process hang on one token: with one each, later pipelines of the process loaded them again."""
+
+_LOADING: Final = threading.Lock()
 
 
 class Engine(Protocol):
@@ -75,31 +78,48 @@ def load_engines(config: ModelConfig, device: torch.device | None = None) -> lis
     Raises:
       RuntimeError: if a model's files are not those that the plan was made with.
     """
-    options: dict[str, Any] = {"token_budget": config.token_budget, "max_pairs": config.max_pairs, "device": device}
     engines: list[Engine] = []
     for name in dict.fromkeys(config.models[task] for task in config.tasks):
         tasks = [task for task in config.tasks if config.models[task] == name]
-        folder = resolve_folder(name)
-        found = hash_folder(folder if folder is not None else find_checkpoint(name))
-        for task in tasks:
-            if config.model_sha256.get(task) not in (None, found):
-                raise RuntimeError(
-                    f"The model {name!r} must be the one that the plan was made with (sha256 "
-                    f"{config.model_sha256[task][:12]}…), got {found[:12]}…. "
-                    f"Bring its files back, or annotate into a new folder."
-                )
-        if folder is not None:
+        embedded = resolve_folder(name)
+        folder = embedded if embedded is not None else find_checkpoint(name)
+        _check_hash(config, tasks, name, hash_folder(folder))
+        options: dict[str, Any] = {
+            "token_budget": config.token_budget,
+            "max_pairs": config.max_pairs,
+            "device": device,
+        }
+        if embedded is not None:
             model, tokenizer = load_model(folder)
-            parts = [name for name in ("encoder", "relation") if hasattr(model, name)]
-            engines.append(
-                MultiTaskEngine(apply_precision(model, config.precision, parts), tokenizer, tasks, **options)
-            )
+            parts = [part for part in ("encoder", "relation") if hasattr(model, part)]
+            model = apply_precision(model, config.precision, parts)
+            engines.append(MultiTaskEngine(model, tokenizer, tasks, **options))
         else:
-            place = find_checkpoint(name)
-            options_here = {**options, "re_markers": config.re_markers, "precision": config.precision}
-            engines += [CheckpointEngine(task, place, **options_here) for task in tasks]
+            options |= {"re_markers": config.re_markers, "precision": config.precision}
+            engines += [CheckpointEngine(task, folder, **options) for task in tasks]
     # An engine that seeks relations between the entities of another runs after it.
     return sorted(engines, key=lambda engine: "re" in engine.tasks and "ner" not in engine.tasks)
+
+
+def _check_hash(config: ModelConfig, tasks: Sequence[str], name: str, found: str) -> None:
+    for task in tasks:
+        if config.model_sha256.get(task) not in (None, found):
+            raise RuntimeError(
+                f"The model {name!r} must be the one that the plan was made with (sha256 "
+                f"{config.model_sha256[task][:12]}…), got {found[:12]}…. "
+                f"Bring its files back, or annotate into a new folder."
+            )
+
+
+class _Kept(dict[str, list[Engine]]):
+    """The engines of the last few configurations that this process has used: of a chain of single tasks, all four."""
+
+    def take(self, key: str, load: Callable[[], list[Engine]]) -> list[Engine]:
+        engines = self.pop(key, None) or load()
+        self[key] = engines
+        while len(self) > len(TASKS):
+            del self[next(iter(self))]
+        return engines
 
 
 def share_engines(config: ModelConfig, threads: int) -> list[Engine]:
@@ -109,14 +129,7 @@ def share_engines(config: ModelConfig, threads: int) -> list[Engine]:
       config: what `resolve_models` gave.
       threads: torch threads of this process; more than the free cores make it many times slower.
     """
-
-    class Loaded(list[Engine]):
-        """A list that a weak reference can be made to, as Shared needs."""
-
-    def load() -> Loaded:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(True)
-        return Loaded(load_engines(config))
-
-    engines: list[Engine] = _MODELS.acquire(load, tag=repr((config, threads)))
-    return engines
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    with _LOADING:
+        return _MODELS.acquire(_Kept).take(repr(config), lambda: load_engines(config))

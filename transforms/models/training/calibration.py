@@ -1,6 +1,7 @@
 """Fitting temperatures and class priors on labelled rows that training never saw."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,7 +15,14 @@ from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import Calibration
 from transforms.models.training.objectives import IGNORE, Objective, run_objective
 
-WITH_PRIOR = ("tc",)
+MIN_TEMPERATURE: Final = 0.05
+MAX_TEMPERATURE: Final = 20.0
+"""Beyond these the rows are too few, or all right, and the best temperature is no number."""
+
+NO_LOGIT: Final = -1e4
+"""Stands for -inf, whose gradient by the temperature is none."""
+
+WITH_PRIOR: Final = ("tc",)
 """Outputs whose class priors are fitted too: KLUE-TC's training rows have other shares than its development rows."""
 
 
@@ -52,9 +60,12 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False)
     """Fit a temperature, and on request a bias for each class, by maximum likelihood.
 
     Args:
-      logits: Shape: (n, n_classes).
+      logits: -inf for a class that an item cannot have. Shape: (n, n_classes).
       labels: Shape: (n,).
       with_prior: fit biases too.
+
+    Raises:
+      ValueError: if there are no labelled items.
 
     Reference: Guo et al., 2017, https://arxiv.org/abs/1706.04599
 
@@ -63,7 +74,9 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False)
     >>> round(torch.softmax(logits[0] / fitted.temperature, 0)[0].item(), 2)
     0.75
     """
-    logits = logits.detach().clone().double()
+    if not len(labels):
+        raise ValueError("Calibration must have labelled rows, got none. Give a file that has some.")
+    logits = logits.detach().double().clamp(min=NO_LOGIT)
     log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(logits.shape[1], dtype=torch.float64, requires_grad=with_prior)
     parameters = [log_temperature, bias] if with_prior else [log_temperature]
@@ -71,13 +84,15 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(logits / log_temperature.exp() + bias, labels) + 1e-4 * bias.square().sum()
+        temperature = log_temperature.exp().clamp(MIN_TEMPERATURE, MAX_TEMPERATURE)
+        loss = functional.cross_entropy(logits / temperature + bias, labels) + 1e-4 * bias.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     fitted = tuple(round(float(value), 4) for value in bias.detach()) if with_prior else ()
-    return Calibration(round(float(log_temperature.detach().exp()), 4), fitted)
+    temperature = float(log_temperature.detach().exp().clamp(MIN_TEMPERATURE, MAX_TEMPERATURE))
+    return Calibration(round(temperature, 4), fitted)
 
 
 def fit_threshold(logits: Tensor, labels: Tensor, calibration: Calibration, negative: int) -> Calibration:

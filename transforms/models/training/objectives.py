@@ -54,14 +54,14 @@ class Output:
     label_smoothing: float = 0.0
 
     def loss(self) -> Tensor:
-        """Give the weighted mean cross entropy."""
-        if self.item_weights is None:
-            loss = functional.cross_entropy(
-                self.logits, self.labels, ignore_index=IGNORE, label_smoothing=self.label_smoothing
-            )
-            return self.weight * loss
-        each = functional.cross_entropy(self.logits, self.labels, ignore_index=IGNORE, reduction="none")
-        return self.weight * (each * self.item_weights).sum() / self.item_weights.sum()
+        """Give the weighted mean cross entropy; 0 where nothing is known."""
+        each = functional.cross_entropy(
+            self.logits, self.labels, ignore_index=IGNORE, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        weights = (self.labels != IGNORE).to(each.dtype)
+        if self.item_weights is not None:
+            weights = weights * self.item_weights
+        return self.weight * (each * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
 class Objective(Protocol):
@@ -242,6 +242,9 @@ class DependencyObjective:
       examples: trees over white-space-separated words.
       deprels: the label set.
       head: a head of its own for a treebank with another scheme; None for the model's.
+
+    Raises:
+      ValueError: on a tree whose forms are not the eojeols of its text, or with a word that is its own head.
     """
 
     def __init__(
@@ -253,6 +256,14 @@ class DependencyObjective:
     ) -> None:
         self.name = name
         self.texts = [example.text for example in examples]
+        for example in examples:
+            if example.text.split() != list(example.forms) or any(
+                head == number for number, head in enumerate(example.heads, 1)
+            ):
+                raise ValueError(
+                    f"A tree must be over white-space-separated words, none its own head, got {example.guid}: "
+                    f"{example.text[:40]!r}. Leave the sentence out."
+                )
         self.heads = [np.array(example.heads) for example in examples]
         self.labels = [np.array([deprels.index(deprel) for deprel in example.deprels]) for example in examples]
         self.head = head

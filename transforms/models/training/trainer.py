@@ -1,6 +1,7 @@
 """The training loop: batches of one objective each in a fixed random order, checkpoints, resume."""
 
 import dataclasses
+import hashlib
 import json
 import math
 import time
@@ -13,6 +14,8 @@ import torch
 from torch import nn
 
 from transforms.codepoints import Ints
+from transforms.config import require
+from transforms.models.batching import count_max_pieces
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
 from transforms.models.training.objectives import Objective, device_of, encode_batch, total_loss
@@ -30,7 +33,7 @@ class TrainConfig:
       batch_tokens: padded tokens in a batch.
       encoder_rate, head_rate: peak learning rates of the encoder's top layer and of the heads.
       layer_decay: each layer's rate is that of the layer above times this.
-      frozen_layers: so many bottom layers, and the embeddings, keep their weights; -1 trains the embeddings too.
+      frozen_layers: so many bottom layers, and the embeddings, keep their weights; -1 trains everything.
       warmup_share: share of the steps with a rising rate; it falls linearly after.
       weight_decay: as in AdamW.
       max_pieces: longer examples are left out (and counted).
@@ -52,6 +55,29 @@ class TrainConfig:
     seed: int = 1
     checkpoint_steps: int = 200
 
+    def __post_init__(self) -> None:
+        for name in ("batch_tokens", "max_pieces", "checkpoint_steps"):
+            value = getattr(self, name)
+            require(value >= 1, f"`{name}` must be at least 1", value, "Leave it out for the default.")
+        for name in ("encoder_rate", "head_rate", "layer_decay"):
+            value = getattr(self, name)
+            require(value > 0, f"`{name}` must be above 0", value, "Leave it out for the default.")
+        require(
+            0 <= self.warmup_share <= 1,
+            "`warmup_share` must be from 0 to 1",
+            self.warmup_share,
+            "Leave it out for the default.",
+        )
+        for name, value in self.epochs.items():
+            require(value > 0, f"`epochs` of {name} must be above 0", value, "Leave the data set out instead.")
+
+
+class BatchPlan(NamedTuple):
+    """The batches of a run in their order, and how many examples of each objective are left out as too long."""
+
+    batches: list["Batch"]
+    left_out: dict[str, int]
+
 
 class Step(NamedTuple):
     """What a training step reports."""
@@ -72,20 +98,34 @@ class Batch:
 
 
 def plan_batches(
-    objectives: Sequence[Objective], tokenizer: TextTokenizer, config: TrainConfig
-) -> tuple[list[Batch], dict[str, int]]:
+    objectives: Sequence[Objective], tokenizer: TextTokenizer, config: TrainConfig, max_pieces: int
+) -> BatchPlan:
     """Lay out every batch of the run in its order; the same seed gives the same order.
 
-    Returns:
-      The batches, and how many examples of each objective were left out as too long.
+    Args:
+      objectives: what to learn.
+      tokenizer: the model's.
+      config: how.
+      max_pieces: what the encoder has room for; `config` may ask for less.
+
+    Raises:
+      ValueError: if no example of an objective is short enough.
     """
     random = np.random.default_rng(config.seed)
     batches: list[Batch] = []
     left_out: dict[str, int] = {}
     for number, objective in enumerate(objectives):
-        lengths = tokenizer.encode(objective.texts).pieces.lengths + tokenizer.n_special
-        usable = np.flatnonzero(lengths <= config.max_pieces)
+        pieces = tokenizer.encode(objective.texts).pieces.lengths
+        lengths = pieces + tokenizer.n_special
+        room = min(config.max_pieces, max_pieces)
+        usable = np.flatnonzero(pieces <= room)
         left_out[objective.name] = len(lengths) - len(usable)
+        require(
+            len(usable) > 0,
+            f"Of {objective.name}, some example must have at most {room} pieces",
+            f"{len(lengths)} longer ones" if len(lengths) else "no example",
+            "Raise `max_pieces`, or give other data.",
+        )
         wanted = config.epochs.get(objective.name, 1.0)
         while wanted > 0:
             order = random.permutation(usable)[: math.ceil(len(usable) * min(wanted, 1.0))]
@@ -93,7 +133,7 @@ def plan_batches(
             order = order[np.argsort(lengths[order] * random.uniform(0.9, 1.1, len(order)), kind="stable")]
             batches += [Batch(number, index) for index in _cut(order, lengths, config.batch_tokens)]
             wanted -= 1
-    return [batches[i] for i in random.permutation(len(batches))], left_out
+    return BatchPlan([batches[i] for i in random.permutation(len(batches))], left_out)
 
 
 def _cut(order: Ints, lengths: Ints, batch_tokens: int) -> list[Ints]:
@@ -148,6 +188,7 @@ def train(
     folder: Path,
     on_step: Callable[[Step], None] = lambda _: None,
     stop_after: int | None = None,
+    on_plan: Callable[[BatchPlan], None] = lambda _: None,
 ) -> bool:
     """Train a model, going on from the folder's checkpoint if there is one.
 
@@ -159,6 +200,7 @@ def train(
       folder: checkpoints and the log go here.
       on_step: hears of each step.
       stop_after: stop (with a checkpoint) after so many steps of this call.
+      on_plan: hears what the run will be, before its first step.
 
     Returns:
       Whether the run is complete.
@@ -167,11 +209,11 @@ def train(
       ValueError: if the checkpoint is of a run with another configuration or other data.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    batches, left_out = plan_batches(objectives, tokenizer, config)
+    plan = plan_batches(objectives, tokenizer, config, count_max_pieces(model.encoder, tokenizer))
+    on_plan(plan)
+    batches = plan.batches
     optimizer = torch.optim.AdamW(parameter_groups(model, extra, config), betas=(0.9, 0.98))
-    fingerprint = json.dumps(
-        [dataclasses.asdict(config), [(o.name, len(o.texts)) for o in objectives], left_out], sort_keys=True
-    )
+    fingerprint = _fingerprint(model, objectives, config)
     first = _resume(folder / STATE_FILE, model, extra, optimizer, fingerprint)
     if first == 0:
         torch.manual_seed(config.seed)
@@ -230,6 +272,15 @@ def rate_share(step: int, n_steps: int, warmup_share: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return (n_steps - step) / max(1, n_steps - warmup)
+
+
+def _fingerprint(model: MultiTaskModel, objectives: Sequence[Objective], config: TrainConfig) -> str:
+    """Name everything that a run's weights follow from but the base: configuration, model and data."""
+    digests = {}
+    for objective in objectives:
+        digest = hashlib.sha256("\n".join(objective.texts).encode())
+        digests[objective.name] = [len(objective.texts), digest.hexdigest()]
+    return json.dumps([dataclasses.asdict(config), dataclasses.asdict(model.spec), digests], sort_keys=True)
 
 
 def _checkpoint(
