@@ -30,6 +30,9 @@ RULINGS: Final = 150
 RULING_CHARS: Final = 6000
 _SEED: Final = 7
 
+_LOOKS_LIKE_TWO: Final = re.compile(r"[다요죠까][.!?][”’\"')\]]*\s")
+"""KLUE-RE's texts are single sentences as a rule, but not all of them."""
+
 _PARTICLE: Final = re.compile(r"(이?라[고는며]|하고|[은는이가을를의에도로과와]|으로|에서|이다)\b")
 
 
@@ -79,8 +82,8 @@ def _joined(data: Path, kss: Splitter, cache: Path | None, rng: random.Random) -
 
     records = read_jsonl(data / "klue" / "train" / "klue-re.jsonl.xz")
     distinct = sorted({record["sentence"].strip() for record in records})
-    chosen = random.Random(_SEED).sample(distinct, min(RELATION_SENTENCES, len(distinct)))  # noqa: S311
-    sentences = with_doubts(chosen, label(chosen, kss, cache))
+    sentences = [Sentence(text) for text in distinct if not _LOOKS_LIKE_TWO.search(text)]
+    sentences = random.Random(_SEED).sample(sentences, min(RELATION_SENTENCES, len(sentences)))  # noqa: S311
     documents += [join(part, rng, footnotes=rng.random() < 0.2) for part in group(sentences, rng, 8)]
 
     with (data / "klue" / "train" / "ynat.csv").open(encoding="utf-8", newline="") as rows:

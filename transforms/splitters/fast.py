@@ -19,8 +19,8 @@ def fast_version() -> str:
 
 def _find_cuts(model: BoundaryModel, codes: Codes, space: Bools, begins: Ints) -> Ints:
     candidates = propose(lay_out(codes, space, begins), model.is_bare_ending)
-    ended = (model.scores(candidates) > 0) & ~forbidden(candidates)
-    return np.sort(candidates.cut[ended])
+    likely = candidates.where(model.scores(candidates) > 0)
+    return np.sort(likely.cut[~forbidden(likely)])
 
 
 def fast_splitter(model: BoundaryModel | None = None) -> CuttingSplitter:

@@ -189,20 +189,28 @@ class Candidates:
     """
 
     cut: Ints
-    columns: Floats
+    columns: Ints
 
-    def column(self, name: str) -> Floats:
+    def column(self, name: str) -> Ints:
         """Give one column, by its name in COLUMNS. Shape: (n_candidates,)."""
         return self.columns[:, _COLUMN[name]]
 
+    def where(self, chosen: Bools) -> "Candidates":
+        """Give some of the candidates."""
+        return Candidates(self.cut[chosen], self.columns[chosen])
+
     def hashed(self) -> npt.NDArray[np.int64]:
         """Give the features' places in the table of weights. Shape: (n_candidates, n_features)."""
-        keys = (self.columns @ _MULTIPLIERS).astype(np.int64).view(np.uint64)
+        keys = (self.columns.astype(np.float64) @ _MULTIPLIERS).astype(np.int64).view(np.uint64)
         return ((keys * _SPREAD) >> np.uint64(64 - HASH_BITS)).view(np.int64)
 
 
-_BACKWARDS: Final = np.arange(1, 7)
 _FORWARDS: Final = np.arange(5)
+_ANCHOR: Final = np.repeat((0, 1, 2), (6, 5, 3))
+_OFFSET: Final = np.concatenate((-1 - np.arange(6), _FORWARDS, -1 - np.arange(3)))
+"""Of L1 … T3: which place it is counted from (the end of the last word, the next word, the gap), and how far."""
+
+_CLASSES_SEEN: Final = (0, 1, 2, 6, 7, 8)
 _DISTANCES: Final = [COLUMNS.index(name) for name in ("IO", "IC", "DE", "DB", "S1", "S2")]
 _BUCKET: Final = np.minimum(2 * np.log2(np.arange(200) + 1), 15).astype(np.int64)
 """By distance, the last entry for all greater ones: half octaves, 0 to 15."""
@@ -211,8 +219,8 @@ _COUNT: Final = np.array([0, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7], dtype=np.int64)
 _DOCUMENT_END: Final = np.array([0] * STOP + [1, 2, 2, 2], dtype=np.int64)
 """By class of the last character: a word, a full stop, another mark."""
 
-_IS_STOP, _IS_MOOD, _IS_CLOSING, _IS_LATIN_OR_DIGIT, _IS_END = (
-    np.isin(np.arange(13), kinds) for kinds in ((STOP,), (MOOD,), (CLOSER, QUOTE), (LATIN, DIGIT), (STOP, MOOD))
+_IS_CLOSING, _IS_LATIN_OR_DIGIT, _IS_END = (
+    np.isin(np.arange(13), kinds) for kinds in ((CLOSER, QUOTE), (LATIN, DIGIT), (STOP, MOOD))
 )
 _IS_WORD: Final = (np.arange(13) < FIRST_TAIL) & (np.arange(13) != SPACE)
 
@@ -240,11 +248,11 @@ _KIND_STEP: Final = np.array([6, 0, 12, 12])
 def _gaps(layout: Layout, is_bare_ending: Bools) -> Ints:
     """Find the ids before which a sentence can end: white space, or a word right behind a full stop or ㅋㅋ."""
     classes, ids = layout.classes, layout.ids
-    spaces = np.flatnonzero(classes == SPACE)
+    spaces = (classes == SPACE).nonzero()[0]
     left, right = classes[spaces - 1], classes[spaces + 1]
     worth = (left >= FIRST_TAIL) | (ids[spaces] != PLAIN_SPACE) | is_bare_ending[ids[spaces - 1]]
     spaces = spaces[worth & (left > SPACE) & (right > SPACE)]
-    tail = np.flatnonzero(classes >= FIRST_TAIL)
+    tail = (classes >= FIRST_TAIL).nonzero()[0]
     following = classes[tail + 1]
     tail = tail[(following > SPACE) & (following < FIRST_TAIL) & (following != COMMA)]
     last, before = classes[tail], classes[tail - 1]
@@ -265,33 +273,32 @@ def propose(layout: Layout, is_bare_ending: Bools) -> Candidates:
     columns = np.empty((len(gap), len(COLUMNS) + 1), dtype=np.int64)
     here = dict(zip(COLUMNS, columns.T, strict=False))
     at_space = classes[gap] == SPACE
-    word_end = _word_ends(classes)[gap - 1]
-    lefts, rights, tails = columns[:, :6], columns[:, 6:11], columns[:, 11:14]
-    lefts[:] = ids[word_end[:, None] - _BACKWARDS]
-    rights[:] = ids[(gap + at_space)[:, None] + _FORWARDS]
-    tail_length = gap - word_end
-    np.multiply(ids[gap[:, None] - _BACKWARDS[:3]], tail_length[:, None] > _FORWARDS[:3], out=tails)
-    columns[:, 14:16] = _FINAL_CONSONANT[columns[:, :2]]
-    left_classes, right_classes = CLASS[lefts], CLASS[rights]
-    columns[:, 16:19], columns[:, 19:22] = left_classes[:, :3], right_classes[:, :3]
+    anchors = np.stack((_word_ends(classes)[gap - 1], gap + at_space, gap), axis=1)
+    places = anchors[:, _ANCHOR] + _OFFSET
+    in_tail = gap[:, None] - anchors[:, :1] > _FORWARDS[:3]
+    windows, kinds = columns[:, :14], classes[places]
+    windows[:] = ids[places]
+    windows[:, 11:] *= in_tail
+    kinds[:, 11:] *= in_tail
+    columns[:, 14:16] = _FINAL_CONSONANT[windows[:, :2]]
+    columns[:, 16:22] = kinds[:, _CLASSES_SEEN]
     gap_kind = _GAP[np.minimum(ids[gap], PLAIN_SPACE)] * at_space
-    kind = _kinds(tails)
+    kind = _kinds(kinds[:, 11:])
     here["G"][:] = gap_kind
-    np.minimum(tail_length, 6, out=here["TL"])
-    here["EL"][:], here["RL"][:] = _word_lengths(left_classes), _word_lengths(right_classes)
-    document = np.searchsorted(layout.begins, gap, side="right") - 1
+    here["TL"][:] = np.minimum(gap - anchors[:, 0], 6)
+    here["EL"][:], here["RL"][:] = _word_lengths(kinds[:, :6]), _word_lengths(kinds[:, 6:11])
+    document = layout.begins.searchsorted(gap, side="right") - 1
     begin, end = layout.begins[document], layout.ends[document]
     spaced_stop = at_space & ((kind == STOPPED) | (kind == STOPPED_CLOSED))
     here["DE"][:], here["DB"][:] = end - gap, gap - begin
     _fill_enclosed(layout, gap, here)
     _fill_neighbours(gap, gap[spaced_stop], begin, end, here)
-    distances = columns[:, _DISTANCES]
-    columns[:, _DISTANCES] = _BUCKET.take(distances, mode="clip")
+    columns[:, _DISTANCES] = _BUCKET.take(columns[:, _DISTANCES], mode="clip")
     here["P"][:] = _prior(layout, document, here["L1"], at_space & (kind == BARE), spaced_stop)
     here["LL"][:] = _line_fill(layout, document, gap, gap_kind)
     here["KIND"][:] = kind + _KIND_STEP[gap_kind]
     columns[:, -1] = 1
-    return Candidates(layout.position[gap], columns.astype(np.float64))
+    return Candidates(layout.position[gap], columns)
 
 
 def _word_ends(classes: npt.NDArray[np.uint8]) -> Ints:
@@ -299,10 +306,10 @@ def _word_ends(classes: npt.NDArray[np.uint8]) -> Ints:
     return np.maximum.accumulate(np.arange(1, len(classes) + 1) * _IS_WORD[classes])
 
 
-def _kinds(tails: Ints) -> Ints:
-    classes = CLASS[tails]
-    stopped, moody = _IS_STOP[classes].any(axis=1), _IS_MOOD[classes].any(axis=1)
-    return _KIND[(tails[:, 0] > 0) + 2 * stopped + 4 * moody + 8 * _IS_CLOSING[classes[:, 0]]]
+def _kinds(tail: npt.NDArray[np.uint8]) -> Ints:
+    """Tell the kind of each candidate from the classes of its tail, backwards."""
+    stopped, moody = (tail == STOP).any(axis=1), (tail == MOOD).any(axis=1)
+    return _KIND[(tail[:, 0] > 0) + 2 * stopped + 4 * moody + 8 * _IS_CLOSING[tail[:, 0]]]
 
 
 def _word_lengths(classes: npt.NDArray[np.uint8]) -> Ints:
@@ -318,7 +325,7 @@ def _fill_enclosed(layout: Layout, gap: Ints, here: dict[str, Ints]) -> None:
         for name in names:
             here[name][:] = 0
         return
-    pair = np.searchsorted(opens, gap) - 1
+    pair = opens.searchsorted(gap) - 1
     begin, end = opens[pair], closes[pair]
     inside = (pair >= 0) & (end >= gap)
     seen = (layout.ids[begin], gap - begin, end - gap, layout.ids[end + 1], layout.ids[end + 2])
@@ -340,8 +347,8 @@ def _prior(layout: Layout, document: Ints, last: Ints, bare: Bools, stopped: Boo
 def _fill_neighbours(gap: Ints, sure: Ints, begin: Ints, end: Ints, here: dict[str, Ints]) -> None:
     """Tell how far the nearest white space behind a full stop is, before and after each candidate."""
     sure = np.concatenate(((-1,), np.sort(sure), (np.iinfo(np.int64).max,)))
-    before = sure[np.searchsorted(sure, gap) - 1]
-    after = sure[np.searchsorted(sure, gap, side="right")]
+    before = sure[sure.searchsorted(gap) - 1]
+    after = sure[sure.searchsorted(gap, side="right")]
     np.subtract(gap, np.maximum(before, begin), out=here["S1"])
     np.subtract(np.minimum(after, end), gap, out=here["S2"])
 
@@ -349,11 +356,11 @@ def _fill_neighbours(gap: Ints, sure: Ints, begin: Ints, end: Ints, here: dict[s
 def _line_fill(layout: Layout, document: Ints, gap: Ints, gap_kind: Ints) -> Ints:
     """Tell at a line end how long its line is against the longest of the document: lines wrapped by width are full."""
     fill = np.zeros_like(gap)
-    at = np.flatnonzero(gap_kind > 1)
+    at = (gap_kind > 1).nonzero()[0]
     if not at.size:
         return fill
-    ends = np.flatnonzero((layout.ids == LINE_END) | (layout.ids == BLANK_LINE))
-    of_line = np.searchsorted(ends, gap[at])
+    ends = ((layout.ids == LINE_END) | (layout.ids == BLANK_LINE)).nonzero()[0]
+    of_line = ends.searchsorted(gap[at])
     begins = np.maximum(np.where(of_line > 0, ends[of_line - 1] + 1, 0), layout.begins[document[at]])
     lengths = gap[at] - begins
     longest = np.zeros(len(layout.begins), dtype=np.int64)

@@ -51,7 +51,22 @@ def _class_table() -> Classes:
 
 
 CLASS: Final = _class_table()
-_IS_LINE_BREAK: Final = np.isin(np.arange(max(LINE_BREAKS) + 2), LINE_BREAKS)
+_BREAK_FLAG, _BRACKET_FLAG, _EYES_FLAG, _NUL_FLAG = 1, 2, 4, 8
+
+
+def _flag_table() -> Classes:
+    table = np.zeros(max(LINE_BREAKS) + 2, dtype=np.uint8)
+    table[list(LINE_BREAKS)] = _BREAK_FLAG
+    table[ord("[")] = _BRACKET_FLAG
+    table[[ord(":"), ord(";")]] = _EYES_FLAG
+    table[0] = _NUL_FLAG
+    return table
+
+
+_FLAGS: Final = _flag_table()
+"""By code point, what a batch must hold for a rare step to be worth its time; the last entry is for all the rest."""
+
+_IS_MOUTH: Final = np.isin(np.arange(0x100), [ord(mouth) for mouth in ")(D"])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,23 +95,31 @@ def lay_out(codes: Codes, space: Bools, begins: Ints) -> Layout:
       space: whether each is white space. Shape: (n_codes,).
       begins: where each document begins, and the end of the last one. Shape: (n_documents + 1,).
     """
-    after_space = np.empty_like(space)
-    after_space[:1], after_space[1:] = False, space[:-1]
-    after_space[begins[:-1][begins[:-1] < len(codes)]] = False
-    kept = ~(space & after_space)
-    _leave_out_footnotes(codes, kept)
-    position = np.flatnonzero(kept)
-    ids = np.minimum(codes[position], N_IDS - 1).astype(np.int64)
-    ids[ids == NOTHING] = 0xFFFD
-    gaps = np.flatnonzero(space[position])
+    flags = _FLAGS.take(codes, mode="clip")
+    seen = int(np.bitwise_or.reduce(flags))
+    kept = ~space
+    kept[1:] |= ~space[:-1]
+    kept[begins[:-1][begins[:-1] < len(codes)]] = True
+    if seen & _BRACKET_FLAG:
+        _leave_out_footnotes(codes, kept)
+    position = kept.nonzero()[0]
+    ids = codes[position].astype(np.int64)
+    np.minimum(ids, N_IDS - 1, out=ids)
+    if seen & _NUL_FLAG:
+        ids[ids == NOTHING] = 0xFFFD
+    gaps = space[position].nonzero()[0]
     ids[gaps] = PLAIN_SPACE
-    _mark_line_breaks(codes, np.flatnonzero(space), position, gaps, ids)
-    return _pad(ids, position, np.searchsorted(position, begins))
+    if seen & _BREAK_FLAG:
+        _mark_line_breaks(codes, ((flags & _BREAK_FLAG) > 0).nonzero()[0], position, gaps, ids)
+    layout = _pad(ids, position, begins)
+    if seen & _EYES_FLAG:
+        _mark_smileys(layout.ids, layout.classes)
+    return layout
 
 
 def _leave_out_footnotes(codes: Codes, kept: Bools) -> None:
     """Drop footnote marks of one to three digits, `[12]`, from what is kept: a word ends before them."""
-    for begin in np.flatnonzero(codes == ord("[")).tolist():
+    for begin in (codes == ord("[")).nonzero()[0].tolist():
         mark = codes[begin + 1 : begin + 5].tolist()
         digits = 0
         while digits < len(mark) and ord("0") <= mark[digits] <= ord("9"):
@@ -105,25 +128,36 @@ def _leave_out_footnotes(codes: Codes, kept: Bools) -> None:
             kept[begin : begin + digits + 2] = False
 
 
-def _mark_line_breaks(codes: Codes, spaces: Ints, position: Ints, gaps: Ints, ids: Ints) -> None:
+def _mark_line_breaks(codes: Codes, breaks: Ints, position: Ints, gaps: Ints, ids: Ints) -> None:
     """Tell white space with line breaks in it from other white space; a carriage return and its line feed are one."""
-    breaks = spaces[_IS_LINE_BREAK.take(codes[spaces], mode="clip")]
-    if not breaks.size:
-        return
     follows_return = (codes[breaks] == ord("\n")) & (codes[np.maximum(breaks - 1, 0)] == ord("\r"))
     breaks = breaks[~follows_return]
     ends = np.append(position, len(codes))[gaps + 1]
-    count = np.searchsorted(breaks, ends) - np.searchsorted(breaks, position[gaps])
+    count = breaks.searchsorted(ends) - breaks.searchsorted(position[gaps])
     ids[gaps[count == 1]] = LINE_END
     ids[gaps[count > 1]] = BLANK_LINE
 
 
-def _pad(ids: Ints, position: Ints, bounds: Ints) -> Layout:
+def _pad(ids: Ints, position: Ints, begins: Ints) -> Layout:
+    """Put padding around each document."""
+    bounds = position.searchsorted(begins)
     documents = len(bounds) - 1
     shift = PAD * np.arange(1, documents + 1)
     size = len(ids) + PAD * (documents + 1)
     padded = np.zeros(size, dtype=np.int64)
     padded_position = np.full(size, -1, dtype=np.int64)
-    at = np.arange(len(ids)) + np.repeat(shift, np.diff(bounds))
-    padded[at], padded_position[at] = ids, position
+    if documents == 1:
+        padded[PAD:-PAD], padded_position[PAD:-PAD] = ids, position
+    else:
+        at = np.arange(len(ids)) + np.repeat(shift, np.diff(bounds))
+        padded[at], padded_position[at] = ids, position
     return Layout(padded, CLASS[padded], padded_position, bounds[:-1] + shift, bounds[1:] + shift)
+
+
+def _mark_smileys(ids: Ints, classes: Classes) -> None:
+    """Count `:)` and its like, behind white space or a full stop, as mood marks, not as brackets."""
+    eyes = ((ids == ord(":")) | (ids == ord(";"))).nonzero()[0]
+    eyes = eyes[
+        _IS_MOUTH[np.minimum(ids[eyes + 1], 0xFF)] & (classes[eyes - 1] != DIGIT) & (classes[eyes - 1] != LATIN)
+    ]
+    classes[eyes] = classes[eyes + 1] = MOOD

@@ -138,8 +138,9 @@ def sentences_between(cuts: Ints, space: Bools) -> tuple[Ints, Ints]:
     >>> list(zip(begins.tolist(), ends.tolist()))
     [(0, 1), (2, 5)]
     """
-    solid = np.flatnonzero(~space)
-    first = np.searchsorted(solid, np.append(0, cuts))
-    past = np.append(first[1:], len(solid))
+    solid = (~space).nonzero()[0]
+    bounds = np.empty(len(cuts) + 2, dtype=np.int64)
+    bounds[0], bounds[1:-1], bounds[-1] = 0, solid.searchsorted(cuts), len(solid)
+    first, past = bounds[:-1], bounds[1:]
     full = first < past
     return solid[first[full]], solid[past[full] - 1] + 1

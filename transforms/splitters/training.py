@@ -96,7 +96,7 @@ def find_bare_endings(documents: Sequence[TrainingDocument]) -> Bools:
     for batch in _batches(documents):
         candidates, target, weight = _labelled(batch, everything)
         bare = candidates.column("KIND") == BARE
-        last = candidates.column("L1")[bare].astype(np.int64)
+        last = candidates.column("L1")[bare]
         seen += np.bincount(last, weight[bare], minlength=N_IDS)
         ended += np.bincount(last, (target * weight)[bare], minlength=N_IDS)
     return (ended >= BARE_COUNT) & (ended >= BARE_SHARE * seen)
