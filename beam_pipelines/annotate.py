@@ -67,7 +67,7 @@ def build(
     """
     return (
         pipeline
-        | "CreateShards" >> beam.Create(list(shards)).with_output_types(Shard)
+        | "CreateShards" >> beam.Create(list(shards), reshuffle=False).with_output_types(Shard)
         | "SpreadShards" >> beam.Reshuffle()
         | "AnnotateDataset" >> AnnotateDataset(dataset, config, threads)
     )
