@@ -69,14 +69,10 @@ class Eojeols:
     offsets: Ints
 
 
-def find_eojeols(chars: CodePoints) -> tuple[Eojeols, Ints]:
+def find_eojeols(chars: CodePoints) -> Eojeols:
     """Find the eojeols of each text.
 
-    Returns:
-      The eojeols, and for each code point the number of its eojeol (of the one before, for white space;
-      -1 before the first). Shape: (n_chars,).
-
-    >>> eojeols, _ = find_eojeols(to_code_points([" 나는  간다", "그래"]))
+    >>> eojeols = find_eojeols(to_code_points([" 나는  간다", "그래"]))
     >>> eojeols.begin.tolist(), eojeols.end.tolist(), eojeols.offsets.tolist()
     ([1, 5, 0], [3, 7, 2], [0, 2, 3])
     """
@@ -90,7 +86,7 @@ def find_eojeols(chars: CodePoints) -> tuple[Eojeols, Ints]:
     begin, end = np.flatnonzero(starts), np.flatnonzero(ends) + 1
     offsets = np.searchsorted(begin, chars.offsets)
     text_begin = np.repeat(chars.offsets[:-1], np.diff(offsets))
-    return Eojeols(begin - text_begin, end - text_begin, offsets), np.cumsum(starts) - 1
+    return Eojeols(begin - text_begin, end - text_begin, offsets)
 
 
 def ranges(begin: npt.NDArray[Any], end: npt.NDArray[Any]) -> tuple[Ints, Ints]:

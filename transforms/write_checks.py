@@ -43,7 +43,7 @@ class RowChecker:
         self.rows = rows
         self.place = place
         self.chars: CodePoints = to_code_points(rows.column("text").to_pylist())
-        self.eojeols: Eojeols = find_eojeols(self.chars)[0]
+        self.eojeols: Eojeols = find_eojeols(self.chars)
 
     def refuse(self, bad: Bools, what: str | Callable[[int], str], owner: Ints | None = None) -> None:
         """Raise for the first True.

@@ -130,8 +130,8 @@ class TextTokenizer:
         ).reshape(-1, 2)
         spans = spans + np.repeat(chars.offsets[:-1], np.diff(offsets))[:, None]
         pieces = _locate(chars, ids, spans[:, 0], spans[:, 1], offsets)
-        eojeols, eojeol_of_char = find_eojeols(chars)
-        first, last = _eojeol_pieces(pieces, eojeols, eojeol_of_char)
+        eojeols = find_eojeols(chars)
+        first, last = _eojeol_pieces(chars, pieces, eojeols)
         return EncodedTexts(texts, chars, _find_joins(chars), pieces, eojeols, first, last)
 
 
@@ -162,23 +162,16 @@ def _locate(chars: CodePoints, ids: Ints, begin: Ints, end: Ints, offsets: Ints)
     return Pieces(ids, begin, end, offsets, np.maximum.accumulate(piece_of_char))
 
 
-def _eojeol_pieces(pieces: Pieces, eojeols: Eojeols, eojeol_of_char: Ints) -> tuple[Ints, Ints]:
+def _eojeol_pieces(chars: CodePoints, pieces: Pieces, eojeols: Eojeols) -> tuple[Ints, Ints]:
     """Find each eojeol's first and last piece; one without pieces takes the last piece before it."""
-    n_eojeols = len(eojeols.begin)
+    counts = np.diff(eojeols.offsets)
+    text_begin = np.repeat(chars.offsets[:-1], counts)
     solid = np.flatnonzero(pieces.end > pieces.begin)
-    eojeol = eojeol_of_char[pieces.begin[solid]]
-    first = np.full(n_eojeols, -1, dtype=np.int64)
-    last = np.full(n_eojeols, -1, dtype=np.int64)
-    first[eojeol[::-1]] = solid[::-1]  # of several values for one place the last stays
-    # A piece can reach over several eojeols only where the tokenizer does not split at white space.
-    last[eojeol_of_char[pieces.end[solid] - 1]] = solid
-    last = np.maximum(last, first)
-    text_first = np.repeat(pieces.offsets[:-1], np.diff(eojeols.offsets))
-    missing = first < 0
-    filled = np.maximum.accumulate(last) if n_eojeols else last
-    first = np.where(missing, filled, first)
-    last = np.where(missing, filled, last)
-    return np.maximum(first - text_first, -1), np.maximum(last - text_first, -1)
+    last = np.searchsorted(pieces.begin[solid], text_begin + eojeols.end) - 1
+    first = np.minimum(np.searchsorted(pieces.end[solid], text_begin + eojeols.begin, side="right"), last)
+    number = np.append(solid, -1)
+    text_first = np.repeat(pieces.offsets[:-1], counts)
+    return np.maximum(number[first] - text_first, -1), np.maximum(number[last] - text_first, -1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
