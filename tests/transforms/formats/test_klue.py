@@ -15,6 +15,7 @@ from transforms.formats.klue import (
     Mention,
     RelationExample,
     TopicExample,
+    halve_examples,
     mentions_of_tags,
     read_dp,
     read_ner,
@@ -198,6 +199,15 @@ def test_the_split_is_by_sentence():
     assert 150 < len(held_out) < 250
     renamed = [DependencyExample(f"b-{e.guid}", e.forms, e.heads, e.deprels) for e in reversed(examples)]
     assert {e.text for e in split_dependency_examples(renamed)[1]} == {e.text for e in held_out}
+
+
+def test_halves_are_by_text():
+    """Two rows of one text fall into one half; each half is about half, and each row in one of them."""
+    examples = [TopicExample(f"a-{n}", f"제목 {n % 500}", "경제") for n in range(1000)]
+    first, second = halve_examples(examples)
+    assert sorted(first + second, key=examples.index) == examples
+    assert 400 < len(first) < 600
+    assert not {example.text for example in first} & {example.text for example in second}
 
 
 def test_the_official_files(shared_data):
