@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 import smart_open
 
 from schemas.labels import NER_TYPES, RE_TYPE_TO_ENTITY_TYPE, RELATIONS, TOPICS
+from transforms.models.spec import bio_tags
 
-NER_TAGS: Final = ("O", *(f"{position}-{label}" for label in NER_TYPES for position in "BI"))
+NER_TAGS: Final = bio_tags(NER_TYPES)
 """KLUE-NER's character tags: O, B-PS, I-PS, B-LC, …"""
 
 HELD_OUT_SEED: Final = "klue-beam-dp-1"
