@@ -92,11 +92,11 @@ def save_model(model: MultiTaskModel, tokenizer: TextTokenizer, folder: Path) ->
 
 
 def build_encoder(config: Any) -> Any:
-    """Build an encoder with random weights, without the pooler that no head reads."""
+    """Build an encoder with random fp32 weights, without the pooler that no head reads."""
     try:
-        return AutoModel.from_config(config, add_pooling_layer=False)
+        return AutoModel.from_config(config, add_pooling_layer=False, dtype=torch.float32)
     except TypeError:  # families that have no pooler do not know the argument
-        return AutoModel.from_config(config)
+        return AutoModel.from_config(config, dtype=torch.float32)
 
 
 def load_model(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
