@@ -1,11 +1,12 @@
 """How much there is to do, for the time left: known at once for plain files, counted ahead for compressed ones."""
 
+import functools
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pyarrow.parquet as pq
 
-from schemas.shard import Plan
+from schemas.shard import Plan, Receipt, Shard
 from transforms.formats.bytes import StreamBreakError, read_blocks
 
 
@@ -22,21 +23,26 @@ def _stream_bytes(path: str, stop: threading.Event) -> int:
     return n_bytes
 
 
-def _parquet_rows(paths: Iterable[str]) -> int:
-    return sum(pq.read_metadata(path).num_rows for path in paths)
+@functools.lru_cache(maxsize=1)
+def _row_group_rows(path: str) -> list[int]:
+    metadata = pq.read_metadata(path)
+    return [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
 
 
 class AmountMeter:
-    """Counts, beside the job, the bytes or rows of all of a plan's sources; as a context, it stops at the end.
+    """Counts, beside the job, the bytes or rows of all shards of a plan; as a context, it stops at the end.
 
-    A compressed file is read through once more for it, some hundred times faster than it is annotated.
+    A compressed file that is not done is read through once more for it, some hundred times faster than it is
+    annotated.
 
     Args:
-      plan: whose sources are counted.
+      plan: whose shards are counted.
+      receipts: what is done is taken from them.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, receipts: Sequence[Receipt]) -> None:
         self._plan = plan
+        self._receipts = receipts
         self._total: int | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._count, name="amount-meter", daemon=True)
@@ -59,14 +65,16 @@ class AmountMeter:
         self._thread.join()
 
     def _count(self) -> None:
+        done = {receipt.shard_id for receipt in self._receipts if receipt.last_of_shard}
         try:
-            if self.unit == "rows":
-                total = _parquet_rows(source.path for source in self._plan.sources)
-            else:
-                total = sum(shard.end - shard.begin for shard in self._plan.shards if not shard.is_stream)
-                streams = [shard.source for shard in self._plan.shards if shard.is_stream]
-                total += sum(_stream_bytes(path, self._stop) for path in streams)
+            total = sum(self._amount(shard) for shard in self._plan.shards if shard.shard_id not in done)
         except (OSError, ValueError):
             return  # the time left stays unknown; the job itself meets and reports what is wrong with the source
+        total += sum(receipt.end_byte - receipt.begin_byte for receipt in self._receipts if receipt.shard_id in done)
         if not self._stop.is_set():
             self._total = total
+
+    def _amount(self, shard: Shard) -> int:
+        if self.unit == "rows":
+            return sum(_row_group_rows(shard.source)[shard.begin : shard.end])
+        return _stream_bytes(shard.source, self._stop) if shard.is_stream else shard.end - shard.begin

@@ -35,6 +35,9 @@ OK: Final = 0
 INCOMPLETE: Final = 1
 USAGE_ERROR: Final = 2
 
+MOST_SOURCES_SHOWN: Final = 20
+MOST_SHARDS_SHOWN: Final = 10
+
 EPILOG: Final = """\
 Every option of Apache Beam is taken too. With --runner NAME (DaskRunner in full:
 apache_beam.runners.dask.dask_runner.DaskRunner) the same graph runs on that runner, without it in processes of this
@@ -61,7 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     AnnotateOptions._add_argparse_args(parser)
-    group = parser.add_argument_group("this run alone (the rows do not depend on it)")
+    group = parser.add_argument_group("this run alone (what is found does not depend on it)")
     group.add_argument(
         "--workers", type=int, metavar="N", help="processes on this machine (default: as many as there are cores)."
     )
@@ -71,7 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=1,
         metavar="N",
         help="threads of each process; processes times threads should be the cores (default: %(default)s, since "
-        "another process is worth more than another thread).",
+        "another process is worth more than another thread; scores may differ in their last bits).",
     )
     group.add_argument(
         "--scheduler",
@@ -94,6 +97,12 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _FlagParser(argparse.ArgumentParser):
+    """Takes the options that Beam's classes declare, those too that get their value when a template is run."""
+
+    add_value_provider_argument = argparse.ArgumentParser.add_argument
+
+
 def check_beam_flags(flags: Sequence[str], known_options: Iterable[str] = ()) -> None:
     """Check what the command's own parser did not know against all that Beam knows.
 
@@ -106,7 +115,7 @@ def check_beam_flags(flags: Sequence[str], known_options: Iterable[str] = ()) ->
     Raises:
       ValueError: if Beam does not know one either, or its runner.
     """
-    parser = argparse.ArgumentParser(prog="klue-beam annotate", add_help=False, allow_abbrev=False)
+    parser = _FlagParser("klue-beam annotate", add_help=False, allow_abbrev=False, conflict_handler="resolve")
     runner = PipelineOptions(list(flags)).view_as(StandardOptions).runner
     if runner:
         if "." in runner:
@@ -146,6 +155,11 @@ class Call:
     beam_flags: tuple[str, ...]
     runner: str | None
     cluster: ClusterConfig
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether all that writes to the dataset are processes of this call."""
+        return self.runner is None and self.cluster.scheduler is None
 
 
 def read_call(arguments: Sequence[str]) -> Call:
@@ -204,7 +218,7 @@ def _run_locally(call: Call, job: Job, console: Console) -> tuple[dict[Shard, st
     """Run the pending shards; give those that were set aside with the reason, and the sentences a second."""
     shard_job = ShardJob(job.dataset, job.config, call.beam_flags, call.cluster.threads)
     progress = JobProgress(before=Counts.of_receipts(job.receipts))
-    with AmountMeter(job.plan) as meter, ProgressView(console, progress, meter.total, meter.unit) as view:
+    with AmountMeter(job.plan, job.receipts) as meter, ProgressView(console, progress, meter.total, meter.unit) as view:
         set_aside = run_on_dask(call.cluster, job.pending, shard_job, _ShardObserver(progress, view))
     return set_aside, progress.describe(None)[1]
 
@@ -218,11 +232,14 @@ def _run_on_beam(call: Call, job: Job, console: Console) -> tuple[dict[Shard, st
     options = AnnotateOptions(list(call.beam_flags), **dataset_options)
     pipeline = beam.Pipeline(options=options)
     build(pipeline, job.pending, job.config, job.dataset, call.cluster.threads)
-    result = pipeline.run()
-    if not options.view_as(StandardOptions).no_wait_until_finish:
-        state = result.wait_until_finish()
-        if state not in (None, PipelineState.DONE):
-            console.print(f"{call.runner} ended the job as {state}.")
+    try:
+        result = pipeline.run()
+        if not options.view_as(StandardOptions).no_wait_until_finish:
+            state = result.wait_until_finish()
+            if state not in (None, PipelineState.DONE):
+                console.print(f"{call.runner} ended the job as {state}.")
+    except Exception:  # whatever a runner raises: what it left undone is found and reported by the receipts
+        logging.getLogger(__name__).exception("%s failed", call.runner)
     return {}, None
 
 
@@ -233,8 +250,10 @@ def _draw_plan(console: Console, job: Job) -> None:
         shards_of[shard.source] = shards_of.get(shard.source, 0) + 1
     table = Table("source", "MB", "shards", box=None, pad_edge=False)
     table.columns[1].justify = table.columns[2].justify = "right"
-    for source in job.plan.sources:
+    for source in job.plan.sources[:MOST_SOURCES_SHOWN]:
         table.add_row(Text(source.path), f"{source.size_bytes / 1e6:,.1f}", f"{shards_of.get(source.path, 0):,}")
+    if len(job.plan.sources) > MOST_SOURCES_SHOWN:
+        table.add_row(f"… and {len(job.plan.sources) - MOST_SOURCES_SHOWN:,} more")
     table.add_row("together", f"{sum(source.size_bytes for source in job.plan.sources) / 1e6:,.1f}",
                   f"{len(job.plan.shards):,}")  # fmt: skip
     console.print(table)
@@ -253,7 +272,7 @@ def _report(call: Call, job: Job, set_aside: Mapping[Shard, str], rate: float | 
     code = OK
     if job.pending:
         code = INCOMPLETE
-        for shard in job.pending[:10]:
+        for shard in job.pending[:MOST_SHARDS_SHOWN]:
             out.print(Text(f"Not done: {describe_shard(shard)}: {set_aside.get(shard, 'it has no last receipt')}"))
         out.print(f"{len(job.pending):,} shards are not done. Run the same command again: it does only what is left.")
     rejects, most = summary.counts["rejects"], call.options.max_rejects
@@ -286,8 +305,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     out, err = Console(), Console(stderr=True)
 
-    def refuse(error: Exception, code: int) -> int:
-        err.print(Text(f"klue-beam annotate: {error}"), soft_wrap=True)
+    def end(why: Exception | str, code: int) -> int:
+        err.print(Text(f"klue-beam annotate: {why}"), soft_wrap=True)
         return code
 
     with contextlib.ExitStack() as stack:
@@ -298,18 +317,17 @@ def main(arguments: Sequence[str]) -> int:
                 stack.enter_context(lock_dataset(call.options.output))
             job = plan_job(call.options.output, call.options.input, config)
         except (ValueError, ImportError, OSError, SourceChangedError, DatasetInUseError) as error:
-            return refuse(error, USAGE_ERROR)
+            return end(error, USAGE_ERROR)
         except KeyboardInterrupt:
-            return refuse(InterruptedError("Stopped before anything was annotated."), INCOMPLETE)
+            return end("Stopped before anything was annotated.", INCOMPLETE)
         if call.options.dry_run:
             _draw_plan(out, job)
             return OK
         try:
             return _annotate(call, job, out, err)
         except KeyboardInterrupt:
-            clear_attempts(job.dataset)
-            return refuse(
-                InterruptedError("Stopped. What is committed stays; the same command goes on from there."), INCOMPLETE
-            )
+            if call.runs_here:
+                clear_attempts(job.dataset)
+            return end("Stopped. What is committed stays; the same command goes on from there.", INCOMPLETE)
         except (DriverError, OSError, ValueError) as error:
-            return refuse(error, INCOMPLETE)
+            return end(error, INCOMPLETE)

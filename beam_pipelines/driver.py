@@ -31,7 +31,9 @@ DEATHS_ALLOWED: Final = 3
 ERRORS_ALLOWED: Final = 2
 """So many times a shard may raise before it is set aside; once may be a disk that was full for a moment."""
 
-WORKERS_TIMEOUT_SECONDS: Final = 60
+WORKERS_TIMEOUT_SECONDS: Final = 600
+"""How long a cluster may be without any worker: a busy machine can take minutes to start one anew."""
+
 TICK_SECONDS: Final = 0.25
 TOPIC: Final = "klue-beam-progress"
 
@@ -195,10 +197,13 @@ class _Run:
                 error = future.result()
                 if error is not None:
                     self._failed(shard, error)
-            elif isinstance(problem := future.exception(), KilledWorker):
+            elif future.status == "error" and isinstance(future.exception(), KilledWorker):
                 self._died(shard)
             else:
-                raise DriverError(f"The Dask scheduler gave {describe_shard(shard)} up.") from problem
+                raise DriverError(
+                    f"The Dask cluster must keep what it is given, got {future.status!r} for {describe_shard(shard)}: "
+                    "its scheduler was stopped or lost. Run the same command again: it resumes."
+                )
             future.release()
 
     def _failed(self, shard: Shard, error: str) -> None:
@@ -238,7 +243,7 @@ def run_shards(
       The shards that were set aside, each with the reason; all others are done.
 
     Raises:
-      DriverError: if the cluster has no worker for a minute, or its scheduler is lost.
+      DriverError: if the cluster has no worker for ten minutes, or its scheduler is lost.
     """
     run = _Run(client, job, observer, deaths_allowed, deque(shards))
     client.subscribe_topic(TOPIC, lambda event: observer.hear(event[1]))

@@ -13,7 +13,8 @@ import pytest
 
 from tests.tiny_models import tiny_checkpoint
 
-TIME_LIMIT_SECONDS = 300
+TIME_LIMIT_SECONDS = 900
+"""Seconds are enough; a machine that is busy with other things takes many times as long."""
 CRASHING = Path(__file__).with_name("crashing.py")
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "100"}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from beam_pipelines.cli import main
-from schemas.shard import DATA_DIR, RECEIPTS_DIR, Chunk
+from schemas.shard import ATTEMPTS_DIR, DATA_DIR, RECEIPTS_DIR, Chunk
 from transforms import read, write_publish
 
 VICTIMS: dict[str, Callable[[], None]] = {
@@ -46,17 +46,15 @@ def read_shard(*arguments: object) -> Iterator[Chunk]:
 
 
 def write(attempt: write_publish.AttemptFile, batch: object) -> None:
-    """Strike while an attempt file is open and has rows."""
+    """Strike while an attempt file is open and has rows; only one shard has rejects."""
     write_batch(attempt, batch)
-    strike("writing")
+    strike("writing-rejects" if ".rejects-" in attempt.path.name else "writing")
 
 
 def link(attempt: Path, target: Path) -> None:
-    """Strike between what is published one after another; only the shard with rejects has all three."""
-    folder = Path(target).parent
-    has_rejects = (folder.parent / "_attempts").exists() and any(
-        path.name.startswith(f"{Path(target).stem}.rejects") for path in (folder.parent / "_attempts").iterdir()
-    )
+    """Strike between what is published one after another; data is followed by rejects in one shard only."""
+    folder = target.parent
+    has_rejects = any((folder.parent / ATTEMPTS_DIR).glob(f"{target.stem}.rejects-*"))
     if folder.name == RECEIPTS_DIR:
         strike("before-receipt")
     link_file(attempt, target)
@@ -69,4 +67,5 @@ write_batch, write_publish.AttemptFile.write = write_publish.AttemptFile.write, 
 link_file, os.link = os.link, link
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background was started without it
     sys.exit(main(sys.argv[SEPARATOR + 1 :]))

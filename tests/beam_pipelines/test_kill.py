@@ -72,7 +72,7 @@ def test_a_shard_that_kills_its_process_each_time_is_set_aside_and_the_others_go
     corpus: Corpus, undisturbed: Path, dataset: Path
 ) -> None:
     arguments = corpus.arguments(dataset, "--workers", "2")
-    done = run_command(arguments, str(CRASHING), "worker", "before-rejects=", "--", "annotate")
+    done = run_command(arguments, str(CRASHING), "worker", "writing-rejects=", "--", "annotate")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "its process died 3 times" in done.stdout
     assert f"{corpus.plain}" in done.stdout
