@@ -40,6 +40,7 @@ def test_a_killed_dask_worker_costs_no_row(corpus: Corpus, tmp_path: Path) -> No
             deadline = time.monotonic() + TIME_LIMIT_SECONDS
             while count_receipts(output) < 1 and client.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
+            assert client.poll() is None, (tmp_path / "log").read_text()
             kill_a_busy_worker(cluster)
             written = count_receipts(output)
             assert client.wait(timeout=TIME_LIMIT_SECONDS) == 0, (tmp_path / "log").read_text()
