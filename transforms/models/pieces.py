@@ -84,7 +84,7 @@ class TextTokenizer:
       tokenizer: a `PreTrainedTokenizerFast`.
 
     Raises:
-      ValueError: if the tokenizer is not a fast one, which alone knows offsets, or has no pieces for plain text.
+      ValueError: if the tokenizer is not a fast one, which alone knows offsets, or has no vocabulary.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -92,6 +92,11 @@ class TextTokenizer:
             raise ValueError(
                 f"The tokenizer must be a fast one (it alone knows offsets), got {type(tokenizer).__name__}. "
                 "Save the checkpoint with a tokenizer.json, or convert it with AutoTokenizer(..., use_fast=True)."
+            )
+        if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes where there are no files
+            raise ValueError(
+                f"The tokenizer must have a vocabulary, got its {len(tokenizer)} special tokens only. "
+                "Save the checkpoint with its tokenizer.json."
             )
         self.tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer

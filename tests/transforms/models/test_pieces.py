@@ -206,7 +206,7 @@ def test_a_slow_tokenizer_is_refused() -> None:
 
 def test_a_tokenizer_without_pieces_is_refused() -> None:
     """A vocabulary that gives nothing for plain text is refused."""
-    empty = wrap(Tokenizer(models.BPE()))
+    empty = wrap(Tokenizer(models.BPE({"x": 0, "y": 1}, [])))
     with pytest.raises(ValueError, match="must give pieces for any text, got none for '가 a'"):
         TextTokenizer(empty)
 

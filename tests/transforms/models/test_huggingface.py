@@ -1,0 +1,425 @@
+"""Anyone's checkpoints: equal to plain transformers, one sentence at a time, and refused where they cannot serve."""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    BertConfig,
+    DebertaV2Config,
+    ElectraConfig,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+)
+
+from schemas.labels import RELATIONS, TOPICS
+from schemas.sentence import SENTENCE
+from tests.tiny_models import SENTENCES, tiny_checkpoint, tiny_tokenizer
+from transforms.annotate import annotate
+from transforms.config import ModelConfig
+from transforms.models.checkpoint import load_model
+from transforms.models.huggingface import read_tag_scheme
+from transforms.models.loading import load_engines, resolve_models
+
+MARKERS = ("<subj>", "</subj>", "<obj>", "</obj>")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+TEXTS = (*SENTENCES, "네", "서울에 눈이 온다.", SENTENCES[0])
+
+
+def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        extra_special_tokens=list(MARKERS),
+    )
+
+
+def wordpiece() -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=250, special_tokens=list(SPECIAL)))
+    return wrap(tokenizer)
+
+
+def byte_level() -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=list(SPECIAL), initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    return wrap(tokenizer)
+
+
+def unigram() -> PreTrainedTokenizerFast:
+    tokenizer = tiny_tokenizer()
+    tokenizer.model_max_length = 1_000_000
+    tokenizer.add_special_tokens({"additional_special_tokens": list(MARKERS)})
+    return tokenizer
+
+
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+KINDS: dict[str, tuple[Callable[[], PreTrainedTokenizerFast], Callable[..., Any]]] = {
+    "bert-wordpiece": (wordpiece, lambda **o: BertConfig(**SIZES, max_position_embeddings=256, **o)),
+    "roberta-bytes": (byte_level, lambda **o: RobertaConfig(**SIZES, max_position_embeddings=256, **o)),
+    "electra-wordpiece": (
+        wordpiece,
+        lambda **o: ElectraConfig(**SIZES, embedding_size=12, max_position_embeddings=256, **o),
+    ),
+    "deberta-unigram": (
+        unigram,
+        lambda **o: DebertaV2Config(
+            **SIZES,
+            max_position_embeddings=256,
+            relative_attention=True,
+            position_buckets=32,
+            pos_att_type=["p2c", "c2p"],
+            position_biased_input=False,
+            norm_rel_ebd="layer_norm",
+            share_att_key=True,
+            **o,
+        ),
+    ),
+    "roberta-unigram": (unigram, lambda **o: RobertaConfig(**SIZES, max_position_embeddings=256, **o)),
+}
+
+
+def save_checkpoint(folder: Path, kind: str, labels: Sequence[str], auto: Any, **options: Any) -> Path:
+    """Save a tiny random checkpoint whose weights are large enough that labels differ from text to text."""
+    make_tokenizer, make_config = KINDS[kind]
+    tokenizer = make_tokenizer()
+    torch.manual_seed(5)
+    config = make_config(
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+        initializer_range=0.5,
+        **options,
+    )
+    auto.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_rows(texts: Sequence[str]) -> pa.RecordBatch:
+    n = len(texts)
+    rows = {name: [""] * n for name in ("doc_id", "source")} | {"record_index": range(n), "sentence_index": [0] * n}
+    rows |= {"begin": [0] * n, "end": [len(text) for text in texts], "text": texts, "flags": [[]] * n}
+    return pa.RecordBatch.from_pydict(rows | {"metadata": [None] * n}, schema=SENTENCE)
+
+
+def run(texts: Sequence[str], **config: Any) -> list[dict[str, Any]]:
+    """Through the public path: resolve, load, annotate."""
+    resolved = resolve_models(ModelConfig(token_budget=512, **config))
+    return annotate(make_rows(texts), load_engines(resolved))[0].to_pylist()
+
+
+@functools.cache
+def load_plain(folder: Path, auto: Any) -> tuple[Any, Any]:
+    return AutoTokenizer.from_pretrained(folder), auto.from_pretrained(folder).eval()
+
+
+def plain_probabilities(folder: Path, auto: Any, text: str) -> tuple[np.ndarray, Any]:
+    """The plain forward of transformers over one text."""
+    tokenizer, model = load_plain(folder, auto)
+    inputs = tokenizer(text, return_tensors="pt", return_offsets_mapping=True)
+    offsets = inputs.pop("offset_mapping")[0].tolist()
+    inputs.pop("token_type_ids", None)
+    with torch.inference_mode():
+        logits = model(**inputs).logits[0]
+    return torch.softmax(logits, -1).numpy(), offsets
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_topics_are_those_of_the_plain_forward(tmp_path: Path, kind: str) -> None:
+    """For each architecture and tokenizer, batched and packed, label and score are transformers' own."""
+    folder = save_checkpoint(tmp_path / "tc", kind, TOPICS, AutoModelForSequenceClassification)
+    rows = run(TEXTS, tasks=("tc",), models={"tc": str(folder)})
+    for row in rows:
+        expected, _ = plain_probabilities(folder, AutoModelForSequenceClassification, row["text"])
+        assert row["topic"]["label"] == TOPICS[int(expected.argmax())]
+        assert row["topic"]["score"] == pytest.approx(expected.max(), abs=1e-4)
+    assert len({round(row["topic"]["score"], 3) for row in rows}) > 3
+
+
+SCHEMES = {
+    "BIO": ("O", "B-PS", "I-PS", "B-LC", "I-LC"),
+    "BIOES": ("B-PER", "I-PER", "E-PER", "S-PER", "B-EVT", "I-EVT", "E-EVT", "S-EVT", "O"),
+    "IO": ("O", "PS", "LC", "OG"),
+    "suffix": ("PS-B", "PS-I", "LC-B", "LC-I", "O"),
+}
+MEANING = {
+    "BIO": {"B-PS": "B PS", "I-PS": "I PS", "B-LC": "B LC", "I-LC": "I LC", "O": "O"},
+    "BIOES": {
+        "B-PER": "B PS", "I-PER": "I PS", "E-PER": "I PS", "S-PER": "B PS",
+        "B-EVT": "B EVT", "I-EVT": "I EVT", "E-EVT": "I EVT", "S-EVT": "B EVT", "O": "O",
+    },
+    "IO": {"PS": "I PS", "LC": "I LC", "OG": "I OG", "O": "O"},
+    "suffix": {"PS-B": "B PS", "PS-I": "I PS", "LC-B": "B LC", "LC-I": "I LC", "O": "O"},
+}  # fmt: skip
+"""What each label of a scheme says of the first character of its piece; on the others a B goes on as I."""
+
+
+def plain_entities(text: str, probabilities: np.ndarray, offsets: list[tuple[int, int]], scheme: str) -> list[tuple]:
+    """Entities from a plain forward, character by character: (label, begin, end, score)."""
+    meaning = [MEANING[scheme][label] for label in SCHEMES[scheme]]
+    types = list(dict.fromkeys(m[2:] for m in meaning if m != "O"))
+    owner = {}
+    for token, (begin, end) in enumerate(offsets):
+        for char in range(begin, end):
+            owner[char] = token  # of several pieces of one character the last
+    found, span, before = [], [], None
+    for char in [*sorted(c for c in owner if not text[c].isspace()), None]:
+        tag, scores = "O", None
+        if char is not None:
+            first = owner.get(char - 1) != owner[char] or text[char - 1].isspace()
+            summed: dict[str, float] = {}
+            for label, p in zip(meaning, probabilities[owner[char]], strict=True):
+                name = label if first or label == "O" else f"I {label[2:]}"
+                summed[name] = summed.get(name, 0.0) + float(p)
+            tag = max(summed, key=lambda name: summed[name])
+            scores = [sum(p for name, p in summed.items() if name[2:] == kind) for kind in types]
+        goes_on = tag[0] == "I" and before is not None and before[2:] == tag[2:]
+        if span and not goes_on:
+            mean = np.mean([s for _, s in span], axis=0)
+            found.append((types[int(mean.argmax())], span[0][0], span[-1][0] + 1, float(mean.max())))
+            span = []
+        if tag != "O":
+            span.append((char, scores))
+        before = tag if tag != "O" else None
+    return found
+
+
+@pytest.mark.parametrize("kind", ["bert-wordpiece", "roberta-bytes", "deberta-unigram"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_entities_are_those_of_the_plain_forward(tmp_path: Path, kind: str, scheme: str) -> None:
+    """In every tag scheme, spans and labels are those that transformers' own tags mean, scores within 1e-4."""
+    folder = save_checkpoint(tmp_path / "ner", kind, SCHEMES[scheme], AutoModelForTokenClassification)
+    rows = run(TEXTS, tasks=("ner",), models={"ner": str(folder)})
+    for row in rows:
+        probabilities, offsets = plain_probabilities(folder, AutoModelForTokenClassification, row["text"])
+        expected = plain_entities(row["text"], probabilities, offsets, scheme)
+        assert [(e["label"], e["begin"], e["end"]) for e in row["entities"]] == [e[:3] for e in expected]
+        np.testing.assert_allclose([e["score"] for e in row["entities"]], [e[3] for e in expected], atol=1e-4)
+        assert all(row["text"][e["begin"] : e["end"]] == e["text"] for e in row["entities"])
+    assert sum(len(row["entities"]) for row in rows) > 5
+
+
+def mark(text: str, subject: dict[str, Any], object_: dict[str, Any], markers: str) -> str:
+    """Write the markers of a convention, from the right so that offsets stay."""
+    kinds = {"PS": "PER", "OG": "ORG", "LC": "LOC", "DT": "DAT", "TI": "NOH", "QT": "NOH"}
+    for role, entity in sorted([("S", subject), ("O", object_)], key=lambda pair: -pair[1]["begin"]):
+        begin, end, kind = entity["begin"], entity["end"], kinds.get(entity["label"], "POH")
+        name = {"S": "subj", "O": "obj"}[role]
+        before, after = {
+            "klue": (f"<{name}>", f"</{name}>"),
+            "typed": (f"<{role}:{kind}>", f"</{role}:{kind}>"),
+            "punctuation": {"S": (f"@ * {kind} * ", " @"), "O": (f"# ^ {kind} ^ ", " #")}[role],
+        }[markers]
+        text = text[:begin] + before + text[begin:end] + after + text[end:]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("kind", "markers"),
+    [("bert-wordpiece", "klue"), ("roberta-bytes", "typed"), ("electra-wordpiece", "punctuation")],
+)
+def test_relations_are_those_of_the_plain_forward(tmp_path: Path, kind: str, markers: str) -> None:
+    """For each marker convention every candidate pair has the relation of the plain forward over its marked text."""
+    labels = ("no_relation", *RELATIONS[1:6])
+    # Positions enough that no marked text is windowed.
+    folder = save_checkpoint(tmp_path / "re", kind, labels, AutoModelForSequenceClassification)
+    ner = save_checkpoint(tmp_path / "ner", kind, ("O", "PS", "QT", "EVT"), AutoModelForTokenClassification)
+    models = {"ner": str(ner), "re": str(folder)}
+    rows = run(TEXTS[:5], tasks=("ner", "re"), models=models, re_markers=markers, max_pairs=4)
+    checked = 0
+    for row in rows:
+        entities = row["entities"]
+        pairs = [
+            (abs(s["begin"] - o["begin"]), i, j)
+            for i, s in enumerate(entities)
+            for j, o in enumerate(entities)
+            if i != j and s["label"] == "PS"
+        ]
+        assert ("re_pairs_cut" in row["flags"]) == (len(pairs) > 4)
+        expected = []
+        for _, i, j in sorted(pairs)[:4]:
+            text = mark(row["text"], entities[i], entities[j], markers)
+            scores, _ = plain_probabilities(folder, AutoModelForSequenceClassification, text)
+            if scores.argmax():
+                expected.append((i, j, labels[int(scores.argmax())], float(scores.max())))
+        got = [(r["subject"], r["object"], r["label"]) for r in row["relations"]]
+        assert got == [e[:3] for e in sorted(expected)]
+        np.testing.assert_allclose([r["score"] for r in row["relations"]], [e[3] for e in sorted(expected)], atol=1e-4)
+        checked += len(expected)
+    assert checked > 3
+
+
+def test_entities_of_unknown_types_reach_the_embedded_relations(tmp_path: Path) -> None:
+    """A label that is none of KLUE's is kept, and the multi-task relation head reads it as another proper noun."""
+    ner = save_checkpoint(tmp_path / "ner", "bert-wordpiece", ("O", "PS", "EVT"), AutoModelForTokenClassification)
+    small = tiny_checkpoint(tmp_path / "small")
+    rows = run(TEXTS, tasks=("ner", "re"), models={"ner": str(ner), "re": str(small)})
+    assert any(e["label"] == "EVT" for row in rows for e in row["entities"])
+    assert all("re_failed" not in row["flags"] for row in rows)
+    assert any(row["relations"] for row in rows)
+
+
+def test_long_texts_go_by_windows(tmp_path: Path) -> None:
+    """Past the positions, TC is the mean over windows and NER reaches the end, with flags; RE keeps pairs in reach."""
+    tc = save_checkpoint(tmp_path / "tc", "roberta-bytes", TOPICS, AutoModelForSequenceClassification)
+    ner = save_checkpoint(tmp_path / "ner", "roberta-bytes", ("O", "PS", "LC"), AutoModelForTokenClassification)
+    re = save_checkpoint(tmp_path / "re", "roberta-bytes", RELATIONS, AutoModelForSequenceClassification)
+    text = " ".join(SENTENCES * 4)
+    models = {"tc": str(tc), "ner": str(ner), "re": str(re)}
+    (row,) = run([text], tasks=("tc", "ner", "re"), models=models)
+    assert row["flags"][:3] == ["tc_windowed", "ner_windowed", "re_windowed"]
+    assert 0 < row["topic"]["score"] <= 1
+    assert row["entities"][-1]["begin"] > 0.9 * len(text)
+
+
+def change_config(folder: Path, **fields: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_a_checkpoint_without_a_label_map_is_refused(tmp_path: Path) -> None:
+    """LABEL_0, LABEL_1, … say nothing; the remedy is id2label."""
+    labels = [f"LABEL_{i}" for i in range(7)]
+    folder = save_checkpoint(tmp_path / "tc", "bert-wordpiece", labels, AutoModelForSequenceClassification)
+    with pytest.raises(ValueError, match=r"`tc_model` must name its labels, got LABEL_0, … in .*Set id2label"):
+        resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
+
+
+def test_a_checkpoint_with_another_head_is_refused(tmp_path: Path) -> None:
+    """A token classifier cannot classify topics, nor can an encoder without any head."""
+    folder = save_checkpoint(tmp_path / "ner", "bert-wordpiece", ("O", "PS"), AutoModelForTokenClassification)
+    with pytest.raises(ValueError, match=r"must be a checkpoint ForSequenceClassification, got BertForTokenClass"):
+        resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
+    change_config(folder, architectures=None)
+    with pytest.raises(ValueError, match=r"`ner_model` must be a checkpoint ForTokenClassification, got none in"):
+        resolve_models(ModelConfig(tasks=("ner",), models={"ner": str(folder)}))
+
+
+def test_a_checkpoint_for_dependencies_is_refused(tmp_path: Path) -> None:
+    """DP takes our own models only."""
+    folder = save_checkpoint(tmp_path / "ner", "bert-wordpiece", ("O", "PS"), AutoModelForTokenClassification)
+    with pytest.raises(ValueError, match=r"`dp_model` must be a folder written by `klue-beam train`, got"):
+        resolve_models(ModelConfig(tasks=("dp",), models={"dp": str(folder)}))
+
+
+def test_a_checkpoint_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    """No tokenizer.json and nothing to make one of: the remedy is to save it."""
+    folder = save_checkpoint(tmp_path / "tc", "bert-wordpiece", TOPICS, AutoModelForSequenceClassification)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"(?s)`tc_model` must have a fast tokenizer beside its weights, got none"):
+        resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
+
+
+def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
+    """A pickle is never loaded."""
+    folder = save_checkpoint(tmp_path / "tc", "bert-wordpiece", TOPICS, AutoModelForSequenceClassification)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"`tc_model` must hold its weights as safetensors, got none in"):
+        resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
+
+
+def test_weights_without_the_head_are_refused(tmp_path: Path) -> None:
+    """An encoder whose config claims a head would get a random one from transformers; it is refused."""
+    folder = save_checkpoint(tmp_path / "tc", "bert-wordpiece", TOPICS, AutoModelForSequenceClassification)
+    encoder = AutoModelForSequenceClassification.from_pretrained(folder).bert
+    encoder.save_pretrained(folder)
+    change_config(folder, architectures=["BertForSequenceClassification"])
+    config = resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
+    with pytest.raises(ValueError, match=r"`tc_model` must hold all weights of a model ForSequenceC.*classifier"):
+        load_engines(config)
+
+
+def test_a_configuration_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    """A model type that transformers does not have is named."""
+    folder = save_checkpoint(tmp_path / "tc", "bert-wordpiece", TOPICS, AutoModelForSequenceClassification)
+    change_config(folder, model_type="nobody")
+    with pytest.raises(ValueError, match=r"(?s)`tc_model` must have a config.json of a model that transformers knows"):
+        resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
+
+
+def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is no folder and cannot be fetched is refused with the remedy."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match=r"A model must be an embedded name, a folder .*, got 'nobody/nothing' \("):
+        resolve_models(ModelConfig(tasks=("tc",), models={"tc": "nobody/nothing"}))
+
+
+def test_an_unknown_marker_convention_is_refused() -> None:
+    """The conventions are named."""
+    with pytest.raises(ValueError, match="`re_markers` must be one of klue, typed, punctuation, got 'stars'"):
+        resolve_models(ModelConfig(tasks=("tc",), re_markers="stars"))
+
+
+def test_tag_schemes_map_types_to_klue() -> None:
+    """Types that KLUE-RE writes another way get KLUE-NER's names; the rest stay."""
+    scheme = read_tag_scheme(["O", "B-PER", "I-PER", "B-ORG", "B_EVT", "DAT"])
+    assert scheme.types == ("PS", "OG", "EVT", "DT")
+
+
+def test_multi_task_engine_is_the_plain_forward_one_sentence_at_a_time(tmp_path: Path) -> None:
+    """Topics, tags and arcs of packed batches are those of the model called on each sentence alone."""
+    folder = tiny_checkpoint(tmp_path / "model")
+    model, _ = load_model(folder)
+    plain = AutoTokenizer.from_pretrained(folder)
+    rows = run(TEXTS, models=dict.fromkeys(("tc", "ner", "re", "dp"), str(folder)), tasks=("tc", "ner", "dp"))
+    for row in rows:
+        inputs = plain(row["text"], return_tensors="pt", return_offsets_mapping=True)
+        offsets = inputs["offset_mapping"][0].tolist()
+        with torch.inference_mode():
+            hidden, _ = model.encode(inputs["input_ids"], inputs["attention_mask"])
+            topic = torch.softmax(model.topic(hidden, inputs["attention_mask"]), -1)[0]
+            words = row["text"].split()
+            spans, begin = [], 0
+            for word in words:
+                begin = row["text"].index(word, begin)
+                spans.append((begin, begin + len(word)))
+                begin += len(word)
+            real = [t for t, (b, e) in enumerate(offsets) if row["text"][b:e].strip() and t + 1 < len(offsets)]
+            # The mark of a word claims the word's first character; of two pieces with it the second has it.
+            real = [t for t in real if offsets[t + 1] == [0, 0] or offsets[t + 1][0] != offsets[t][0]]
+            first = [min(t for t in real if offsets[t][0] < e and b < offsets[t][1]) for b, e in spans]
+            last = [max(t for t in real if offsets[t][0] < e and b < offsets[t][1]) for b, e in spans]
+            arcs, dependents, heads = model.dependency(
+                hidden, torch.tensor([first]), torch.tensor([last]), torch.tensor([len(words)])
+            )
+            arc = torch.softmax(arcs[0], -1)
+            chosen = torch.tensor([[a["head"] for a in row["dependencies"]]])
+            deprel = torch.softmax(model.dependency.score_labels(dependents, heads, chosen)[0], -1)
+        assert row["topic"]["label"] == TOPICS[int(topic.argmax())]
+        assert row["topic"]["score"] == pytest.approx(float(topic.max()), abs=1e-4)
+        scores = arc[torch.arange(len(words)), chosen[0]] * deprel.max(-1).values
+        np.testing.assert_allclose([a["score"] for a in row["dependencies"]], scores.numpy(), atol=1e-4)
+        labels = [model.spec.deprels[i] for i in deprel.argmax(-1).tolist()]
+        assert [a["deprel"] for a in row["dependencies"]] == labels
+
+
+def test_the_configuration_of_a_checkpoint_is_its_own(tmp_path: Path) -> None:
+    """What the tests save is what transformers reads: the kinds under test are what they are called."""
+    for kind in KINDS:
+        folder = save_checkpoint(tmp_path / kind, kind, TOPICS, AutoModelForSequenceClassification)
+        assert AutoConfig.from_pretrained(folder).model_type.split("-")[0] == kind.split("-")[0]
