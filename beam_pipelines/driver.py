@@ -304,6 +304,8 @@ def _local_client(workers: int, threads: int) -> Iterator[Client]:
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
+        # On a busy machine a worker can take longer to start anew than the 15 seconds after which it would be given up.
+        "distributed.deploy.lost-worker-timeout": "1 day",
         "distributed.admin.system-monitor.gil.enabled": False,
     }
     with dask.config.set(settings), contextlib.ExitStack() as stack:
