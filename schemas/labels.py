@@ -29,8 +29,9 @@ RE_TYPE_TO_ENTITY_TYPE: Final = {
     "NOH": "NOH",
 }
 
-SUBJECT_TYPES: Final = ("PS", "OG")
-"""Every KLUE-RE relation has a person or an organization as its subject."""
+UNRELATED_OBJECT_TYPES: Final = {"PS": ("TI", "QT"), "OG": ("TI",)}
+"""The subject types of KLUE-RE's relations, each with the objects that none of them has: a time of day, and a quantity
+but that of an organization's members."""
 
 NO_RELATION: Final = "no_relation"
 

@@ -39,7 +39,7 @@ class Shard:
       source: the source's path.
       begin: where the range begins, in the format's own unit: bytes of a plain text file (always the first byte
         of a record, or the end of the file), row groups of a Parquet file, 0 for a compressed file.
-      end: where it ends (exclusive), same unit; -1 for a stream that cannot be cut (a compressed file), read to its end.
+      end: where it ends (exclusive), same unit; -1 for a stream that cannot be cut (a compressed file): to its end.
       first_record: `record_index` of its first record.
     """
 

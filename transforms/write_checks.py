@@ -12,19 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.labels import DEPRELS, ENTITY_TYPES, FLAGS, NO_RELATION, RELATIONS, TOPICS
+from schemas.annotation import TASK_FIELDS
+from schemas.labels import FLAGS, NO_RELATION
 from transforms.codepoints import CodePoints, Eojeols, find_eojeols, ranges, to_code_points
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-LABELS: Final = {
-    "topic": TOPICS,
-    "entities": ENTITY_TYPES,
-    "relations": tuple(label for label in RELATIONS if label != NO_RELATION),
-    "dependencies": DEPRELS,
-}
-"""The labels that each task column may hold."""
+NO_LABELS: Final = ("", NO_RELATION)
+"""What no task column may hold as a label. A checkpoint's own labels are kept as they are where KLUE has none such."""
 
 
 class ContractError(RuntimeError):
@@ -100,8 +96,8 @@ class RowChecker:
             self.refuse(_bools(items.field(field.name).is_null()), f"`{name}` holds a null `{field.name}`", owner)
         label = items.field("deprel" if name == "dependencies" else "label")
         self.refuse(
-            ~_is_in(label, LABELS[name]),
-            lambda i: f"`{name}` holds {label[i].as_py()!r}, which is no label of KLUE's",
+            _is_in(label, NO_LABELS),
+            lambda i: f"`{name}` holds {label[i].as_py()!r}, which is no label",
             owner,
         )
 
@@ -206,8 +202,8 @@ def check_rows(rows: pa.RecordBatch, schema: pa.Schema, place: str) -> None:
     checker = RowChecker(rows, place)
     checker.check_sentences()
     names = set(schema.names)
-    for name in LABELS:
-        if name in names:
+    for field in TASK_FIELDS.values():
+        if (name := field.name) in names:
             checker.check_task_column(name)
     if "entities" in names:
         checker.check_entities()

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.annotation import annotated_schema
-from schemas.labels import TASKS
+from schemas.labels import ENTITY_TYPES, TASKS, UNRELATED_OBJECT_TYPES
 from schemas.reject import MAX_RAW_BYTES, REJECT
 from schemas.sentence import SENTENCE
 from schemas.shard import Chunk, ChunkKey, Tally
@@ -241,8 +241,9 @@ def test_pairs_past_the_bound_are_cut_and_flagged(folder: Path) -> None:
     assert any("re_pairs_cut" in row["flags"] for row in rows)
     assert not any("re_pairs_cut" in row["flags"] for row in whole)
     for row, free in zip(rows, whole, strict=True):
-        subjects = sum(entity["label"] in ("PS", "OG") for entity in free["entities"])
-        candidates = subjects * (len(free["entities"]) - 1)
+        labels = [entity["label"] for entity in free["entities"]]
+        barred = [UNRELATED_OBJECT_TYPES.get(label, ENTITY_TYPES) for label in labels]
+        candidates = sum(labels[o] not in barred[s] for s in range(len(labels)) for o in range(len(labels)) if s != o)
         if "ner_windowed" not in row["flags"]:
             assert ("re_pairs_cut" in row["flags"]) == (candidates > 1)
             assert len(row["relations"]) <= 1

@@ -101,10 +101,10 @@ VIOLATIONS = {
     "unexplained null tree": (lambda a: {"dependencies": None}, "`dependencies` is null and no flag says why"),
     "topic without score": (lambda a: {"topic": {"label": "사회", "score": None}}, "`topic` holds a null `score`"),
     "null entity": (lambda a: {"entities": [None], "relations": []}, "`entities` holds a null"),
-    "unknown topic": (lambda a: {"topic": {"label": "날씨", "score": 1.0}}, "`topic` holds '날씨', which is no label"),
-    "unknown entity": (lambda a: entities((0, 3), label="PER"), "`entities` holds 'PER', which is no label"),
+    "empty topic": (lambda a: {"topic": {"label": "", "score": 1.0}}, "`topic` holds '', which is no label"),
+    "empty entity": (lambda a: entities((0, 3), label=""), "`entities` holds '', which is no label"),
     "no_relation": (lambda a: relation(label="no_relation"), "`relations` holds 'no_relation', which is no label"),
-    "unknown deprel": (lambda a: arcs(a, deprel="nsubj"), "`dependencies` holds 'nsubj', which is no label"),
+    "empty deprel": (lambda a: arcs(a, deprel=""), "`dependencies` holds '', which is no label"),
     "entity begins before the text": (
         lambda a: entities((-1, 2), text="김유"),
         "entity -1:2 does not lie in a text of 23",

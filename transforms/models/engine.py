@@ -215,13 +215,13 @@ class MultiTaskEngine:
         return np.stack((*columns, marker[subject], marker[object_]), 1)
 
     def _score_pairs(self, lower: Tensor, mask: Tensor, pairs: Ints) -> Floats:
-        """Score pairs, so many at a time that they stay within the token budget. Shape: (n_pairs, n_relations)."""
-        at_once = max(1, self.token_budget // lower.shape[1])
-        parts = [
-            self._probabilities("re", self.model.relation(lower, mask, to_tensor(pairs[i : i + at_once], self.device)))
-            for i in range(0, len(pairs), at_once)
-        ]
-        return np.concatenate([np.zeros((0, len(self.model.spec.relations)), dtype=np.float32), *parts])
+        """Score pairs, packed by the length of what they see. Shape: (n_pairs, n_relations)."""
+        probabilities = np.zeros((len(pairs), len(self.model.spec.relations)), dtype=np.float32)
+        first, last = self.model.relation.find_windows(torch.from_numpy(pairs), lower.shape[1])
+        for index in pack_by_length((last - first).numpy() + 2, self.token_budget):
+            logits = self.model.relation(lower, mask, to_tensor(pairs[index], self.device))
+            probabilities[index] = self._probabilities("re", logits)
+        return probabilities
 
     def _parse(
         self, encoded: EncodedTexts, windows: Windows, index: Ints, inputs: PaddedInputs, hidden: Tensor, found: _Found

@@ -119,12 +119,20 @@ class PairLayer(nn.Module):
 class RelationHead(nn.Module):
     """Relations of entity pairs: the top layers run again for each pair, with typed marker embeddings added.
 
-    The lower layers' states are shared by all tasks and pairs, so a pair costs `pair_layers` layers, not a whole pass.
+    The lower layers' states are shared by all tasks and pairs, so a pair costs `pair_layers` layers, not a whole pass;
+    and only the tokens from a little before the pair to a little after it, since the lower layers have read the others.
     Typed markers: Zhou and Chen, 2022, https://arxiv.org/abs/2102.01373
+
+    Args:
+      encoder_config: of the encoder whose top layers these repeat.
+      n_layers: how many of them.
+      n_relations: labels.
+      context: tokens that are kept before and after the pair; 0 keeps the whole sentence.
     """
 
-    def __init__(self, encoder_config: Any, n_layers: int, n_relations: int) -> None:
+    def __init__(self, encoder_config: Any, n_layers: int, n_relations: int, context: int) -> None:
         super().__init__()
+        self.context = context
         size = encoder_config.hidden_size
         self.n_types = len(ENTITY_TYPES)
         self.markers = nn.Embedding(2 * self.n_types, size)
@@ -143,6 +151,21 @@ class RelationHead(nn.Module):
         self.dense = nn.Linear(3 * size, size)
         self.output = nn.Linear(size, n_relations)
 
+    def find_windows(self, pairs: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Tell which tokens beside the first one are kept for each pair.
+
+        Args:
+          pairs: as `forward` takes them. Shape: (n_pairs, 7).
+          length: tokens of the padded sequences.
+
+        Returns:
+          The first and the last token kept. Shape of both: (n_pairs,).
+        """
+        context = self.context or length
+        first = torch.minimum(pairs[:, 1], pairs[:, 3]) - context
+        last = torch.maximum(pairs[:, 2], pairs[:, 4]) + context
+        return first.clamp(min=1), last.clamp(max=length - 1)
+
     def forward(self, hidden: Tensor, mask: Tensor, pairs: Tensor) -> Tensor:
         """Score the relations of pairs.
 
@@ -156,14 +179,18 @@ class RelationHead(nn.Module):
           Logits. Shape: (n_pairs, n_relations).
         """
         unit, s_first, s_last, o_first, o_last, s_type, o_type = pairs.unsqueeze(-1).unbind(1)
-        position = torch.arange(hidden.shape[1], device=hidden.device)
-        in_subject = ((position >= s_first) & (position <= s_last)).to(hidden.dtype).unsqueeze(-1)
-        in_object = ((position >= o_first) & (position <= o_last)).to(hidden.dtype).unsqueeze(-1)
-        x = hidden[unit[:, 0]]
+        low, high = self.find_windows(pairs, hidden.shape[1])
+        steps = torch.arange(int((high - low).max()) + 1, device=hidden.device)
+        # The first token stands for the sentence; it is in front of every window.
+        position = torch.cat((torch.zeros_like(unit), low.unsqueeze(-1) + steps), 1)
+        kept = (position <= high.unsqueeze(-1)) & mask[unit, position.clamp(max=hidden.shape[1] - 1)].bool()
+        position = position.clamp(max=hidden.shape[1] - 1)
+        in_subject = (kept & (position >= s_first) & (position <= s_last)).to(hidden.dtype).unsqueeze(-1)
+        in_object = (kept & (position >= o_first) & (position <= o_last)).to(hidden.dtype).unsqueeze(-1)
+        x = hidden[unit, position]
         x = x + in_subject * self.markers(s_type) + in_object * self.markers(o_type + self.n_types)
-        attend = mask[unit[:, 0]].bool()[:, None, None, :]
         for layer in self.layers:
-            x = layer(x, attend)
+            x = layer(x, kept[:, None, None, :])
         subject = (x * in_subject).sum(1) / in_subject.sum(1)
         object_ = (x * in_object).sum(1) / in_object.sum(1)
         pooled = functional.gelu(self.dense(self.dropout(torch.cat((x[:, 0], subject, object_), -1))))

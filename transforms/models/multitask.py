@@ -37,7 +37,7 @@ class MultiTaskModel(nn.Module):
             if spec.mention_types:
                 self.mention = CharacterTagHead(size, len(bio_tags(spec.mention_types)), spec.char_positions)
         if "re" in spec.tasks:
-            self.relation = RelationHead(encoder.config, spec.pair_layers, len(spec.relations))
+            self.relation = RelationHead(encoder.config, spec.pair_layers, len(spec.relations), spec.pair_context)
         if "dp" in spec.tasks:
             self.dependency = DependencyHead(size, spec.arc_size, spec.label_size, len(spec.deprels))
 

@@ -42,6 +42,7 @@ class ModelSpec:
       topics, ner_types, mention_types, relations, deprels: label sets, in model order.
       char_positions: how many code points of a piece have tag weights of their own.
       pair_layers: encoder layers that run again for each pair of entities.
+      pair_context: tokens before and after a pair that these layers see; 0 for the whole sentence.
       arc_size, label_size: widths of the dependency head.
       calibration: by output: tc, ner, mention, re, arc, deprel.
     """
@@ -55,6 +56,7 @@ class ModelSpec:
     deprels: tuple[str, ...] = DEPRELS
     char_positions: int = 6
     pair_layers: int = 2
+    pair_context: int = 0
     arc_size: int = 256
     label_size: int = 64
     calibration: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)

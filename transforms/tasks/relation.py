@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.annotation import RELATION
-from schemas.labels import ENTITY_TYPES, NO_RELATION, SUBJECT_TYPES
+from schemas.labels import ENTITY_TYPES, NO_RELATION, UNRELATED_OBJECT_TYPES
 from transforms.codepoints import Bools, Ints, ranges
 from transforms.tasks.entity import Entities, to_list_array
 from transforms.tasks.topic import Floats, take_labels
@@ -96,7 +96,7 @@ class CandidatePairs:
 
 
 def list_candidate_pairs(entities: Entities, group: Ints, max_pairs: int) -> CandidatePairs:
-    """Pair each person or organization with every other entity of its group.
+    """Pair each person or organization with every other entity of its group that one of KLUE's relations can have.
 
     Args:
       entities: the entities.
@@ -106,12 +106,21 @@ def list_candidate_pairs(entities: Entities, group: Ints, max_pairs: int) -> Can
     n = len(entities)
     starts = np.searchsorted(group, group, side="left")
     ends = np.searchsorted(group, group, side="right")
-    subject_ids = [i for i, label in enumerate(entities.labels) if label in SUBJECT_TYPES]
-    subjects = np.flatnonzero(np.isin(entities.label, subject_ids))
+    relatable = np.array(
+        [
+            [
+                label in UNRELATED_OBJECT_TYPES and other not in UNRELATED_OBJECT_TYPES[label]
+                for other in entities.labels
+            ]
+            for label in entities.labels
+        ],
+        dtype=bool,
+    ).reshape(len(entities.labels), len(entities.labels))
+    subjects = np.flatnonzero(relatable.any(1)[entities.label])
     which, objects = ranges(starts[subjects], ends[subjects])
     pair_subject = subjects[which]
-    different = pair_subject != objects
-    pair_subject, objects = pair_subject[different], objects[different]
+    kept = (pair_subject != objects) & relatable[entities.label[pair_subject], entities.label[objects]]
+    pair_subject, objects = pair_subject[kept], objects[kept]
     counts = np.bincount(group[pair_subject]) if n else np.zeros(0, dtype=np.int64)
     cut = np.flatnonzero(counts > max_pairs)
     if len(cut):

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.labels import ENTITY_TYPES, SUBJECT_TYPES
+from schemas.labels import ENTITY_TYPES, UNRELATED_OBJECT_TYPES
 from transforms.tasks.entity import Entities
 from transforms.tasks.relation import decode_relations, list_candidate_pairs
 
@@ -25,7 +25,7 @@ def entities_of_texts(draw: st.DrawFn) -> Entities:
 
 @given(entities_of_texts(), st.integers(1, 12))
 def test_candidates_are_the_nearest_pairs_of_a_possible_subject(entities: Entities, max_pairs: int) -> None:
-    """Every person or organization with every other entity of its text, the nearest where there are too many."""
+    """Each person or organization with the entities that it can relate to, the nearest where there are too many."""
     pairs = list_candidate_pairs(entities, entities.text, max_pairs)
     expected, cut = [], []
     for text in sorted(set(entities.text.tolist())):
@@ -34,7 +34,9 @@ def test_candidates_are_the_nearest_pairs_of_a_possible_subject(entities: Entiti
             (abs(int(entities.begin[s] - entities.begin[o])), s, o)
             for s in here
             for o in here
-            if s != o and ENTITY_TYPES[entities.label[s]] in SUBJECT_TYPES
+            if s != o
+            and ENTITY_TYPES[entities.label[o]]
+            not in UNRELATED_OBJECT_TYPES.get(ENTITY_TYPES[entities.label[s]], ENTITY_TYPES)
         ]
         cut += [text] if len(possible) > max_pairs else []
         expected += sorted((s, o) for _, s, o in sorted(possible)[:max_pairs])
