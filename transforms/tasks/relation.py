@@ -116,7 +116,8 @@ def list_candidate_pairs(entities: Entities, group: Ints, max_pairs: int) -> Can
         ],
         dtype=bool,
     ).reshape(len(entities.labels), len(entities.labels))
-    subjects = np.flatnonzero(relatable.any(1)[entities.label])
+    is_subject: Bools = relatable.any(1)
+    subjects = np.flatnonzero(is_subject[entities.label])
     which, objects = ranges(starts[subjects], ends[subjects])
     pair_subject = subjects[which]
     kept = (pair_subject != objects) & relatable[entities.label[pair_subject], entities.label[objects]]
