@@ -116,7 +116,7 @@ def list_candidate_pairs(entities: Entities, group: Ints, max_pairs: int) -> Can
         ],
         dtype=bool,
     ).reshape(len(entities.labels), len(entities.labels))
-    is_subject: Bools = relatable.any(1)
+    is_subject = np.logical_or.reduce(relatable, axis=1)
     subjects = np.flatnonzero(is_subject[entities.label])
     which, objects = ranges(starts[subjects], ends[subjects])
     pair_subject = subjects[which]
