@@ -26,8 +26,6 @@ REVIEWS: Final = 60_000
 RELATION_SENTENCES: Final = 26_000
 LAWS: Final = 60
 LAW_CHARS: Final = 8000
-RULINGS: Final = 150
-RULING_CHARS: Final = 6000
 _SEED: Final = 7
 
 _LOOKS_LIKE_TWO: Final = re.compile(r"[다요죠까][.!?][”’\"')\]]*\s")
@@ -60,9 +58,9 @@ def _taught(data: Path, kss: Splitter, kiwi: Splitter, cache: Path | None) -> li
 def _texts(data: Path) -> dict[str, list[str]]:
     texts = {
         name: [record["text"] for record in read_jsonl(data / "text" / f"{name}.jsonl.xz")]
-        for name in ("nsmc", "boddari", "law", "precedent")
+        for name in ("nsmc", "boddari", "law")
     }
-    for name, count, chars in (("nsmc", REVIEWS, 1000), ("law", LAWS, LAW_CHARS), ("precedent", RULINGS, RULING_CHARS)):
+    for name, count, chars in (("nsmc", REVIEWS, 1000), ("law", LAWS, LAW_CHARS)):
         chosen = random.Random(_SEED).sample(texts[name], min(count, len(texts[name])))  # noqa: S311
         texts[name] = [text[:chars] for text in chosen]
     return texts

@@ -7,7 +7,7 @@ import numpy as np
 from transforms.splitters.features import FEATURES, HASH_BITS, propose
 from transforms.splitters.layout import lay_out
 from transforms.splitters.model import BoundaryModel, model_version
-from transforms.splitters.rules import forbidden
+from transforms.splitters.rules import allowed
 from transforms.splitters.simple import CuttingSplitter
 from transforms.splitters.spans import Bools, Codes, Ints
 
@@ -20,7 +20,7 @@ def fast_version() -> str:
 def _find_cuts(model: BoundaryModel, codes: Codes, space: Bools, begins: Ints) -> Ints:
     candidates = propose(lay_out(codes, space, begins), model.is_bare_ending)
     likely = candidates.where(model.scores(candidates) > 0)
-    return np.sort(likely.cut[~forbidden(likely)])
+    return np.sort(allowed(likely).cut)
 
 
 def fast_splitter(model: BoundaryModel | None = None) -> CuttingSplitter:

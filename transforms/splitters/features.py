@@ -18,7 +18,6 @@ from transforms.splitters.enclosures import find_enclosures
 from transforms.splitters.layout import (
     BLANK_LINE,
     CLASS,
-    CLOSER,
     COMMA,
     DIGIT,
     FIRST_TAIL,
@@ -28,7 +27,6 @@ from transforms.splitters.layout import (
     MOOD,
     N_IDS,
     PLAIN_SPACE,
-    QUOTE,
     SPACE,
     STOP,
     Layout,
@@ -205,11 +203,19 @@ class Candidates:
         return ((keys * _SPREAD) >> np.uint64(64 - HASH_BITS)).view(np.int64)
 
 
+_FAR: Final = np.iinfo(np.int64).max
 _FORWARDS: Final = np.arange(5)
 _ANCHOR: Final = np.repeat((0, 1, 2), (6, 5, 3))
 _OFFSET: Final = np.concatenate((-1 - np.arange(6), _FORWARDS, -1 - np.arange(3)))
 """Of L1 … T3: which place it is counted from (the end of the last word, the next word, the gap), and how far."""
 
+_WINDOW_BITS: Final = np.zeros((11, 2), dtype=np.int64)
+_WINDOW_BITS[:6, 0], _WINDOW_BITS[6:, 1] = 1 << np.arange(6), 1 << np.arange(5)
+_LEADING: Final = np.array([(~pattern & (pattern + 1)).bit_length() - 1 for pattern in range(64)])
+"""How many of the lowest bits of a pattern are set before the first that is not."""
+
+_ENCLOSED: Final = [COLUMNS.index(name) for name in ("I", "IO", "IC", "A1", "A2")]
+_LENGTHS: Final = [COLUMNS.index(name) for name in ("EL", "RL")]
 _CLASSES_SEEN: Final = (0, 1, 2, 6, 7, 8)
 _DISTANCES: Final = [COLUMNS.index(name) for name in ("IO", "IC", "DE", "DB", "S1", "S2")]
 _BUCKET: Final = np.minimum(2 * np.log2(np.arange(200) + 1), 15).astype(np.int64)
@@ -219,10 +225,20 @@ _COUNT: Final = np.array([0, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7], dtype=np.int64)
 _DOCUMENT_END: Final = np.array([0] * STOP + [1, 2, 2, 2], dtype=np.int64)
 """By class of the last character: a word, a full stop, another mark."""
 
-_IS_CLOSING, _IS_LATIN_OR_DIGIT, _IS_END = (
-    np.isin(np.arange(13), kinds) for kinds in ((CLOSER, QUOTE), (LATIN, DIGIT), (STOP, MOOD))
-)
+_IS_LATIN_OR_DIGIT, _IS_END = (np.isin(np.arange(13), kinds) for kinds in ((LATIN, DIGIT), (STOP, MOOD)))
 _IS_WORD: Final = (np.arange(13) < FIRST_TAIL) & (np.arange(13) != SPACE)
+
+
+def _can_part() -> Bools:
+    """Tell of two neighbouring classes, as 16 * left + right, whether a sentence can end between them."""
+    table = np.zeros((16, 16), dtype=bool)
+    table[SPACE + 1 : MOOD + 1, SPACE] = True
+    table[FIRST_TAIL : MOOD + 1, SPACE + 1 : FIRST_TAIL] = True
+    table[:, COMMA] = False
+    return table.ravel()
+
+
+_CAN_PART: Final = _can_part()
 
 
 def _kind_table() -> Ints:
@@ -241,24 +257,21 @@ def _kind_table() -> Ints:
 _KIND: Final = _kind_table()
 """By 1 (there is a tail) + 2 (with a full stop) + 4 (with a mood mark) + 8 (a closing mark or a quote ends it)."""
 
+_TAIL_BITS: Final = np.array([0] * STOP + [1 + 2, 1, 1, 1 + 4])
+_CLOSING_BIT: Final = np.array([0] * STOP + [0, 8, 8, 0])
+
 _KIND_STEP: Final = np.array([6, 0, 12, 12])
 """By gap: nothing, a space, a line end, a blank line."""
 
 
 def _gaps(layout: Layout, is_bare_ending: Bools) -> Ints:
     """Find the ids before which a sentence can end: white space, or a word right behind a full stop or ㅋㅋ."""
-    classes, ids = layout.classes, layout.ids
-    spaces = (classes == SPACE).nonzero()[0]
-    left, right = classes[spaces - 1], classes[spaces + 1]
-    worth = (left >= FIRST_TAIL) | (ids[spaces] != PLAIN_SPACE) | is_bare_ending[ids[spaces - 1]]
-    spaces = spaces[worth & (left > SPACE) & (right > SPACE)]
-    tail = (classes >= FIRST_TAIL).nonzero()[0]
-    following = classes[tail + 1]
-    tail = tail[(following > SPACE) & (following < FIRST_TAIL) & (following != COMMA)]
-    last, before = classes[tail], classes[tail - 1]
-    ended = _IS_END[last] | _IS_END[before]
-    ended &= ~(_IS_LATIN_OR_DIGIT[before] & _IS_LATIN_OR_DIGIT[classes[tail + 1]])
-    return np.concatenate((spaces, tail[ended] + 1))
+    ids, classes = layout.ids, layout.classes
+    gap = _CAN_PART[(classes[:-1] << 4) | classes[1:]].nonzero()[0] + 1
+    before, left, here, right = classes[gap - 2], classes[gap - 1], classes[gap], classes[gap + 1]
+    spaced = (right > SPACE) & ((left >= FIRST_TAIL) | (ids[gap] != PLAIN_SPACE) | is_bare_ending[ids[gap - 1]])
+    unspaced = (_IS_END[left] | _IS_END[before]) & ~(_IS_LATIN_OR_DIGIT[before] & _IS_LATIN_OR_DIGIT[here])
+    return gap[np.where(here == SPACE, spaced, unspaced)]
 
 
 def propose(layout: Layout, is_bare_ending: Bools) -> Candidates:
@@ -271,7 +284,6 @@ def propose(layout: Layout, is_bare_ending: Bools) -> Candidates:
     ids, classes = layout.ids, layout.classes
     gap = _gaps(layout, is_bare_ending)
     columns = np.empty((len(gap), len(COLUMNS) + 1), dtype=np.int64)
-    here = dict(zip(COLUMNS, columns.T, strict=False))
     at_space = classes[gap] == SPACE
     anchors = np.stack((_word_ends(classes)[gap - 1], gap + at_space, gap), axis=1)
     places = anchors[:, _ANCHOR] + _OFFSET
@@ -284,19 +296,19 @@ def propose(layout: Layout, is_bare_ending: Bools) -> Candidates:
     columns[:, 16:22] = kinds[:, _CLASSES_SEEN]
     gap_kind = _GAP[np.minimum(ids[gap], PLAIN_SPACE)] * at_space
     kind = _kinds(kinds[:, 11:])
-    here["G"][:] = gap_kind
-    here["TL"][:] = np.minimum(gap - anchors[:, 0], 6)
-    here["EL"][:], here["RL"][:] = _word_lengths(kinds[:, :6]), _word_lengths(kinds[:, 6:11])
+    columns[:, _COLUMN["G"]] = gap_kind
+    columns[:, _COLUMN["TL"]] = np.minimum(gap - anchors[:, 0], 6)
+    columns[:, _LENGTHS] = _word_lengths(kinds[:, :11] > SPACE)
     document = layout.begins.searchsorted(gap, side="right") - 1
     begin, end = layout.begins[document], layout.ends[document]
     spaced_stop = at_space & ((kind == STOPPED) | (kind == STOPPED_CLOSED))
-    here["DE"][:], here["DB"][:] = end - gap, gap - begin
-    _fill_enclosed(layout, gap, here)
-    _fill_neighbours(gap, gap[spaced_stop], begin, end, here)
+    columns[:, _COLUMN["DE"]], columns[:, _COLUMN["DB"]] = end - gap, gap - begin
+    _fill_enclosed(layout, gap, columns)
+    _fill_neighbours(gap, gap[spaced_stop], begin, end, columns)
     columns[:, _DISTANCES] = _BUCKET.take(columns[:, _DISTANCES], mode="clip")
-    here["P"][:] = _prior(layout, document, here["L1"], at_space & (kind == BARE), spaced_stop)
-    here["LL"][:] = _line_fill(layout, document, gap, gap_kind)
-    here["KIND"][:] = kind + _KIND_STEP[gap_kind]
+    columns[:, _COLUMN["P"]] = _prior(layout, document, windows[:, 0], at_space & (kind == BARE), spaced_stop)
+    columns[:, _COLUMN["LL"]] = _line_fill(layout, document, gap, gap_kind)
+    columns[:, _COLUMN["KIND"]] = kind + _KIND_STEP[gap_kind]
     columns[:, -1] = 1
     return Candidates(layout.position[gap], columns)
 
@@ -308,29 +320,26 @@ def _word_ends(classes: npt.NDArray[np.uint8]) -> Ints:
 
 def _kinds(tail: npt.NDArray[np.uint8]) -> Ints:
     """Tell the kind of each candidate from the classes of its tail, backwards."""
-    stopped, moody = (tail == STOP).any(axis=1), (tail == MOOD).any(axis=1)
-    return _KIND[(tail[:, 0] > 0) + 2 * stopped + 4 * moody + 8 * _IS_CLOSING[tail[:, 0]]]
+    return _KIND[np.bitwise_or.reduce(_TAIL_BITS[tail], axis=1) | _CLOSING_BIT[tail[:, 0]]]
 
 
-def _word_lengths(classes: npt.NDArray[np.uint8]) -> Ints:
-    """Count the characters up to the first white space or padding of each window."""
-    return np.logical_and.accumulate(classes > SPACE, axis=1).sum(axis=1)
+def _word_lengths(solid: Bools) -> Ints:
+    """Count the characters of the last and of the next word, up to the first white space of each window."""
+    return _LEADING[solid @ _WINDOW_BITS]
 
 
-def _fill_enclosed(layout: Layout, gap: Ints, here: dict[str, Ints]) -> None:
+def _fill_enclosed(layout: Layout, gap: Ints, columns: Ints) -> None:
     """Tell the opening mark around each candidate, how far it and its partner are, and what follows the partner."""
-    names = ("I", "IO", "IC", "A1", "A2")
     opens, closes = find_enclosures(layout)
     if not opens.size:
-        for name in names:
-            here[name][:] = 0
+        columns[:, _ENCLOSED] = 0
         return
     pair = opens.searchsorted(gap) - 1
     begin, end = opens[pair], closes[pair]
     inside = (pair >= 0) & (end >= gap)
     seen = (layout.ids[begin], gap - begin, end - gap, layout.ids[end + 1], layout.ids[end + 2])
-    for name, column in zip(names, seen, strict=True):
-        np.multiply(column, inside, out=here[name])
+    for at, column in zip(_ENCLOSED, seen, strict=True):
+        columns[:, at] = column * inside
 
 
 def _prior(layout: Layout, document: Ints, last: Ints, bare: Bools, stopped: Bools) -> Ints:
@@ -344,13 +353,13 @@ def _prior(layout: Layout, document: Ints, last: Ints, bare: Bools, stopped: Boo
     return (counts * 3 + _DOCUMENT_END[final])[document]
 
 
-def _fill_neighbours(gap: Ints, sure: Ints, begin: Ints, end: Ints, here: dict[str, Ints]) -> None:
+def _fill_neighbours(gap: Ints, sure: Ints, begin: Ints, end: Ints, columns: Ints) -> None:
     """Tell how far the nearest white space behind a full stop is, before and after each candidate."""
-    sure = np.concatenate(((-1,), np.sort(sure), (np.iinfo(np.int64).max,)))
+    sure = np.concatenate(((-1,), np.sort(sure), (_FAR,)))
     before = sure[sure.searchsorted(gap) - 1]
     after = sure[sure.searchsorted(gap, side="right")]
-    np.subtract(gap, np.maximum(before, begin), out=here["S1"])
-    np.subtract(np.minimum(after, end), gap, out=here["S2"])
+    columns[:, _COLUMN["S1"]] = gap - np.maximum(before, begin)
+    columns[:, _COLUMN["S2"]] = np.minimum(after, end) - gap
 
 
 def _line_fill(layout: Layout, document: Ints, gap: Ints, gap_kind: Ints) -> Ints:

@@ -99,7 +99,9 @@ def lay_out(codes: Codes, space: Bools, begins: Ints) -> Layout:
     seen = int(np.bitwise_or.reduce(flags))
     kept = ~space
     kept[1:] |= ~space[:-1]
-    kept[begins[:-1][begins[:-1] < len(codes)]] = True
+    kept[:1] = True
+    if len(begins) > 2:
+        kept[begins[:-1][begins[:-1] < len(codes)]] = True
     if seen & _BRACKET_FLAG:
         _leave_out_footnotes(codes, kept)
     position = kept.nonzero()[0]

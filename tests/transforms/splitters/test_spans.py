@@ -1,5 +1,6 @@
 """Spans, the batch of texts, and realignment."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -31,9 +32,7 @@ def test_pieces_between_cuts_lose_nothing_but_white_space(text, cuts):
 def test_a_batch_of_texts_knows_their_code_points_even_in_a_slice(texts, skipped):
     batch = TextBatch(pa.array(texts, pa.string())[skipped:])
     begins = batch.begins
-    assert [
-        "".join(map(chr, batch.codes()[begin:end])) for begin, end in zip(begins[:-1], begins[1:], strict=True)
-    ] == texts[skipped:]
+    assert ["".join(map(chr, batch.codes()[begin:end])) for begin, end in itertools.pairwise(begins)] == texts[skipped:]
 
 
 def test_strings_are_cut_out_of_a_batch_by_code_points():
