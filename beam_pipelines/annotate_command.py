@@ -273,12 +273,16 @@ def _report(call: Call, job: Job, set_aside: Mapping[Shard, str], rate: float | 
     if job.pending:
         code = INCOMPLETE
         for shard in job.pending[:MOST_SHARDS_SHOWN]:
-            out.print(Text(f"Not done: {describe_shard(shard)}: {set_aside.get(shard, 'it has no last receipt')}"))
-        out.print(f"{len(job.pending):,} shards are not done. Run the same command again: it does only what is left.")
+            why = set_aside.get(shard, "it has no last receipt")
+            out.print(Text(f"Not done: {describe_shard(shard)}: {why}"), soft_wrap=True)
+        out.print(
+            f"{len(job.pending):,} shards are not done. Run the same command again: it does only what is left.",
+            soft_wrap=True,
+        )
     rejects, most = summary.counts["rejects"], call.options.max_rejects
     if most is not None and rejects > most:
         code = INCOMPLETE
-        out.print(f"There must be at most {most:,} rejects (`--max_rejects`), got {rejects:,}.")
+        out.print(f"There must be at most {most:,} rejects (`--max_rejects`), got {rejects:,}.", soft_wrap=True)
     if call.options.preview and code == OK:
         out.print()
         draw_preview(out, job.dataset, call.options.preview)
