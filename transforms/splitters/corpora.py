@@ -87,7 +87,7 @@ def _joined(data: Path, kss: Splitter, cache: Path | None, rng: random.Random) -
     with (data / "klue" / "train" / "ynat.csv").open(encoding="utf-8", newline="") as rows:
         titles = [Sentence(row["title"].strip()) for row in csv.DictReader(rows)]
     titles = random.Random(_SEED).sample(titles, min(6000, len(titles)))  # noqa: S311
-    bodies = group(rng.sample(sentences, len(titles) * 3), rng, 5)
+    bodies = group(rng.sample(sentences, min(len(sentences), 3 * len(titles))), rng, 5)
     documents += [_headed(title, body, rng) for title, body in zip(titles, bodies, strict=False)]
     return documents
 

@@ -1,6 +1,7 @@
 """The default splitter, `fast`: a small trained model over every gap where a sentence can end, a batch at a time."""
 
 import functools
+from typing import Final
 
 import numpy as np
 
@@ -11,10 +12,13 @@ from transforms.splitters.rules import allowed
 from transforms.splitters.simple import CuttingSplitter
 from transforms.splitters.spans import Bools, Codes, Ints
 
+RULES_VERSION: Final = 1
+"""To be raised with every change of the layout, the candidates or the rules; the weights name themselves."""
+
 
 def fast_version() -> str:
-    """Name the weights and the features that the result depends on."""
-    return f"1-{len(FEATURES)}x{HASH_BITS}-{model_version()}"
+    """Name the weights, the features and the rules that the result depends on."""
+    return f"{RULES_VERSION}-{len(FEATURES)}x{HASH_BITS}-{model_version()}"
 
 
 def _find_cuts(model: BoundaryModel, codes: Codes, space: Bools, begins: Ints) -> Ints:
