@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from transforms.splitters.features import FEATURES, HASH_BITS, propose
+from transforms.splitters.candidates import propose
+from transforms.splitters.features import FEATURES, HASH_BITS
 from transforms.splitters.layout import lay_out
 from transforms.splitters.model import BoundaryModel, model_version
 from transforms.splitters.rules import allowed

@@ -6,7 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from transforms.splitters.features import BARE, CLOSED, COLUMNS, STOPPED, STOPPED_CLOSED, Candidates
+from transforms.splitters.candidates import BARE, CLOSED, STOPPED, STOPPED_CLOSED
+from transforms.splitters.features import COLUMN as _AT
+from transforms.splitters.features import Candidates
 from transforms.splitters.layout import (
     BLANK_LINE,
     BULLET,
@@ -48,8 +50,7 @@ _QUOTING: Final = frozenset(_QUOTING_WORDS.split())
 
 _QUOTING_BEGINS: Final = frozenset(ord(word[0]) for word in _QUOTING)
 
-_AT = {name: at for at, name in enumerate(COLUMNS)}
-_L1, _L2, _L3, _CL1, _CL2 = (_AT[name] for name in ("L1", "L2", "L3", "CL1", "CL2"))
+_L1, _L2, _CL1 = (_AT[name] for name in ("L1", "L2", "CL1"))
 _R1, _CR1, _T1, _T2, _TL, _EL = (_AT[name] for name in ("R1", "CR1", "T1", "T2", "TL", "EL"))
 _G, _I, _KIND = (_AT[name] for name in ("G", "I", "KIND"))
 _LINE_END_GAP, _BLANK_LINE_GAP = 2, 3
@@ -113,9 +114,13 @@ def _after_list_marker(row: Row) -> bool:
         return (row[_CL1] == BULLET and row[_L2] in _LINE_BEGINS) or (row[_L1] in _CIRCLED and row[_EL] == 1)
     if row[_TL] != 1 or row[_KIND] % 6 not in (STOPPED, CLOSED):
         return False
-    if row[_L2] in _LINE_BEGINS:
-        return row[_CL1] in (DIGIT, LATIN) or row[_L1] in _MARKERS
-    return row[_CL1] == row[_CL2] == DIGIT and row[_L3] in _LINE_BEGINS
+    marker = row[_L1 : _L1 + 4]
+    if marker[0] == ord("\\"):
+        # Markdown's escape, `1\.`, as in the statutes.
+        del marker[0]
+    if marker[1] in _LINE_BEGINS:
+        return marker[0] in _MARKERS or CLASS[marker[0]] in (DIGIT, LATIN)
+    return CLASS[marker[0]] == CLASS[marker[1]] == DIGIT and marker[2] in _LINE_BEGINS
 
 
 def _after_hesitation(row: Row) -> bool:

@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from transforms.splitters.candidates import BARE, MOODY, propose
 from transforms.splitters.corpora import training_documents
-from transforms.splitters.features import BARE, HASH_BITS, MOODY, Candidates, propose
+from transforms.splitters.features import HASH_BITS, Candidates
 from transforms.splitters.kiwi import kiwi_splitter
 from transforms.splitters.kss import kss_splitter
 from transforms.splitters.layout import N_IDS, lay_out
