@@ -10,7 +10,8 @@ from schemas.shard import ATTEMPTS_DIR, SUCCESS_FILE
 from tests.beam_pipelines.conftest import CRASHING, ENVIRONMENT, Corpus, run_command
 from tests.engines.corpus import check_same, hash_files
 
-MOMENTS = ("reading", "writing", "before-rejects", "before-receipt")
+MOMENTS = ("reading", "writing", "before-receipt", "before-rejects")
+"""In this order, since the last one strikes in the last shard: a worker may finish it before it sees its driver gone."""
 WAIT_SECONDS = 20
 DATASET_VARIABLE = "TEST_DATASET"
 
