@@ -11,7 +11,7 @@ from tests.beam_pipelines.conftest import CRASHING, ENVIRONMENT, Corpus, run_com
 from tests.engines.corpus import check_same, hash_files
 
 MOMENTS = ("reading", "writing", "before-receipt", "before-rejects")
-"""In this order, since the last one strikes in the last shard: a worker may finish it before it sees its driver gone."""
+"""The last one strikes in the last shard: a worker may finish it before it sees the driver gone."""
 WAIT_SECONDS = 20
 DATASET_VARIABLE = "TEST_DATASET"
 
