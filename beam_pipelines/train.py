@@ -16,9 +16,10 @@ from torch import nn
 from schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES, TASKS
 from transforms.config import require
 from transforms.formats.klue import EntityExample, read_dp, read_ner, read_re, read_tc, split_dependency_examples
-from transforms.models.checkpoint import load_encoder, save_model
+from transforms.models.checkpoint import load_encoder, load_model, resolve_folder, save_model
 from transforms.models.heads import DependencyHead
 from transforms.models.multitask import MultiTaskModel, count_parameters
+from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import SPEC_FILE, ModelSpec
 from transforms.models.training.objectives import (
     DependencyObjective,
@@ -67,7 +68,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="what to learn from; a bare FILE for a single task. Names: "
         + "; ".join(f"{name}: {what}" for name, what in DATA_NAMES.items()),
     )
-    parser.add_argument("--base", default="klue/bert-base", help="hub name or folder of an encoder, or a model folder")
+    parser.add_argument(
+        "--base",
+        default="klue/bert-base",
+        help="hub name or folder of an encoder; or a model folder, whose heads go on where it has the tasks",
+    )
     parser.add_argument(
         "--output", required=True, help="the model folder; checkpoints lie in it until the run is complete"
     )
@@ -163,13 +168,7 @@ def _run(
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
-    # The mentions that only KLUE-RE marks are learnt from it, beside the entities of KLUE-NER.
-    mention_types = RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else ()
-    name = args.name or folder.resolve().name
-    spec = ModelSpec(name=name, tasks=tasks, mention_types=mention_types, pair_layers=args.pair_layers)
-    encoder, tokenizer = load_encoder(args.base)
-    model = MultiTaskModel(spec, encoder)
-    model.copy_pair_layers()
+    model, tokenizer = start_model(args.base, args.name or folder.resolve().name, tasks, args.pair_layers)
     extra = nn.ModuleDict()
     objectives = load_objectives(tasks, data, model, extra, folder, hold_out_dp=not args.all_dp_rows)
     sizes = ", ".join(f"{o.name} {len(o.texts):,}" for o in objectives)
@@ -185,6 +184,32 @@ def _run(
     (folder / STATE_FILE).unlink()
     console.print(f"Trained. The model is in {folder}; use it with --model {folder}.", highlight=False)
     return 0
+
+
+def start_model(base: str, name: str, tasks: tuple[str, ...], pair_layers: int) -> tuple[MultiTaskModel, TextTokenizer]:
+    """Give the model that a run begins with.
+
+    Args:
+      base: a multi-task model that has the tasks goes on with all its heads; any other encoder gets new ones.
+      name: what provenance calls the model.
+      tasks: the tasks to learn.
+      pair_layers: top layers that run again for each entity pair, in a new relation head.
+
+    Raises:
+      ValueError: if there is no such base.
+    """
+    folder = resolve_folder(base)
+    if folder is not None and set(tasks) <= set(ModelSpec.load(folder).tasks):
+        model, tokenizer = load_model(folder)
+        model.spec = dataclasses.replace(model.spec, name=name)
+        return model, tokenizer
+    # The mentions that only KLUE-RE marks are learnt from it, beside the entities of KLUE-NER.
+    mention_types = RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else ()
+    spec = ModelSpec(name=name, tasks=tasks, mention_types=mention_types, pair_layers=pair_layers)
+    encoder, tokenizer = load_encoder(base)
+    model = MultiTaskModel(spec, encoder)
+    model.copy_pair_layers()
+    return model, tokenizer
 
 
 def load_objectives(

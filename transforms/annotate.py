@@ -191,7 +191,10 @@ class Annotate(beam.PTransform):
 
     def __init__(self, config: ModelConfig, threads: int = 1, *, keep_metadata: bool = False) -> None:
         super().__init__()
-        self._config, self._threads, self._keep_metadata = resolve_models(config), threads, keep_metadata
+        # A plan's configuration is resolved already; hashing the models anew for each shard would take seconds.
+        is_resolved = set(config.tasks) <= set(config.model_sha256)
+        self._config = config if is_resolved else resolve_models(config)
+        self._threads, self._keep_metadata = threads, keep_metadata
 
     def expand(self, chunks: beam.PCollection[Chunk]) -> beam.PCollection[Chunk]:
         """Chunks of SENTENCE rows in, chunks of annotated rows out."""
