@@ -49,7 +49,7 @@ def losses(folder: Path) -> dict[str, list[float]]:
 def test_training_lowers_every_loss_and_the_model_annotates(
     base: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From 200 rows a task, each task's loss falls, and the folder parses a sentence of the same kind nearly rightly."""
+    """From 200 rows a task, each task's loss falls, and the folder parses a sentence of the same kind well."""
     assert main(command(base, data, tmp_path / "model", "--epochs", "tc=4", "ner=4", "re=3", "dp=3")) == 0
     for name, values in losses(tmp_path / "model").items():
         third = max(1, len(values) // 3)
