@@ -14,7 +14,7 @@ from schemas.labels import NO_RELATION, TASKS
 from transforms.formats.klue import halve_examples, read_dp, read_ner, read_re, read_tc, split_dependency_examples
 from transforms.models.checkpoint import load_model
 from transforms.models.spec import ModelSpec
-from transforms.models.training.calibration import calibrate
+from transforms.models.training.calibration import calibrate, fit_entity_scores
 from transforms.models.training.objectives import (
     DependencyObjective,
     EntityObjective,
@@ -25,7 +25,8 @@ from transforms.models.training.objectives import (
 
 DESCRIPTION: Final = (
     "Fit what turns a model's scores into probabilities: a temperature for each task, the shares of the topics, and "
-    "how readily no_relation is chosen. Fitted on one fixed half of each file (`evaluate --rows` scores the other); of "
+    "how readily no_relation is chosen, and the scores that entities must reach. Fitted on one fixed half of each file "
+    "(`evaluate --rows` scores the other); of "
     "KLUE-DP on half of the fifth that `train` leaves out. Writes the model's klue_beam.json."
 )
 
@@ -66,7 +67,12 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 2
-    dataclasses.replace(spec, calibration={**spec.calibration, **fitted}).save(folder)
+    model.spec = dataclasses.replace(spec, calibration={**spec.calibration, **fitted})
+    if "ner" in files:
+        scores = fit_entity_scores(model, tokenizer, halve_examples(read_ner(files["ner"]))[0])
+        model.spec = dataclasses.replace(model.spec, min_entity_score=scores[0], min_inside_score=scores[1])
+        console.print(f"entities: a score of {scores[0]} at least, {scores[1]} inside a word", highlight=False)
+    model.spec.save(folder)
     for name, calibration in fitted.items():
         prior = f", bias {list(calibration.bias)}" if calibration.bias else ""
         console.print(f"{name}: temperature {calibration.temperature}{prior}", highlight=False)

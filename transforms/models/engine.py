@@ -23,7 +23,7 @@ from transforms.models.pieces import (
     tokens_of_chars,
 )
 from transforms.tasks.dependency import Arcs, decode_heads
-from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, merge_entities, no_entities
+from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, drop_unsure, merge_entities, no_entities
 from transforms.tasks.relation import Relations, decode_relations, list_candidate_pairs, marker_type
 from transforms.tasks.topic import Floats, Topics, decode_topics
 
@@ -189,6 +189,7 @@ class MultiTaskEngine:
             tags = self._probabilities("mention", self.model.mention(hidden, *where))
             mentions = decode_entities(tags, chars.unit, chars.char, spec.mention_types)
             entities = merge_entities(entities, mentions, self.entity_labels)
+        entities = drop_unsure(entities, encoded.chars, spec.min_entity_score, spec.min_inside_score)
         unit = index[entities.text]
         entities = entities.take(
             (entities.begin >= windows.core_begin[unit]) & (entities.begin < windows.core_end[unit])

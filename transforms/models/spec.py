@@ -44,6 +44,8 @@ class ModelSpec:
       pair_layers: encoder layers that run again for each pair of entities.
       pair_context: tokens before and after a pair that these layers see; 0 for the whole sentence.
       arc_size, label_size: widths of the dependency head.
+      min_entity_score: an entity that scores less is left out.
+      min_inside_score: the same for one that begins inside a word.
       calibration: by output: tc, ner, mention, re, arc, deprel.
     """
 
@@ -59,6 +61,8 @@ class ModelSpec:
     pair_context: int = 0
     arc_size: int = 256
     label_size: int = 64
+    min_entity_score: float = 0.0
+    min_inside_score: float = 0.0
     calibration: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)
 
     def save(self, folder: Path) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.annotation import ENTITY
-from transforms.codepoints import Bools, Ints, ranges
+from transforms.codepoints import Bools, CodePoints, Ints, ranges
 from transforms.tasks.topic import Floats, take_labels
 
 
@@ -139,6 +139,25 @@ def _overlaps(these: Entities, others: Entities) -> Bools:
     begin, end = these.text * width + these.begin, these.text * width + these.end
     before = np.searchsorted(other_end, begin, side="right")
     return (before < len(others)) & (np.append(other_begin, np.iinfo(np.int64).max)[before] < end)
+
+
+def drop_unsure(entities: Entities, chars: CodePoints, min_score: float, min_inside_score: float) -> Entities:
+    """Leave out the entities that a model is less sure of than it must be.
+
+    A name that begins inside a word, right behind a letter or digit that is of no entity, is mostly a piece of a longer
+    one: of KLUE-NER's gold entities 1.3 % begin so. Such a one must be surer than others.
+
+    Args:
+      entities: with spans in the flat array of code points.
+      chars: the texts' code points.
+      min_score: what an entity's score must reach.
+      min_inside_score: what it must reach where the entity begins inside a word.
+    """
+    before = np.maximum(entities.begin - 1, 0)
+    is_letter = np.array([chr(code).isalnum() for code in chars.codes[before]], dtype=bool)
+    first = np.isin(entities.begin, chars.offsets)
+    inside = is_letter & ~first & ~np.isin(entities.begin, entities.end)
+    return entities.take(entities.score >= np.where(inside, max(min_score, min_inside_score), min_score))
 
 
 def drop_overlaps(entities: Entities) -> Bools:

@@ -1,12 +1,22 @@
 """Entities from tags: spans, merging, overlaps."""
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
+from transforms.codepoints import to_code_points
 from transforms.models.spec import bio_tags
-from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, merge_entities, no_entities
+from transforms.tasks.entity import (
+    Entities,
+    decode_entities,
+    drop_overlaps,
+    drop_unsure,
+    merge_entities,
+    no_entities,
+)
 
 TYPES = ("PS", "LC", "OG")
 TAGS = bio_tags(TYPES)
@@ -133,3 +143,14 @@ def test_a_text_that_failed_is_null() -> None:
     column = make_entities([(0, 0, 3)]).to_arrow(texts, np.array([False, False, True]))
     assert column.to_pylist() == [[{"label": "PS", "begin": 0, "end": 3, "text": "김하늘", "score": 1.0}], [], None]
     assert no_entities(TYPES).to_arrow([], np.zeros(0, bool)).to_pylist() == []
+
+
+def test_an_entity_that_begins_inside_a_word_must_be_surer() -> None:
+    """Behind a letter of no entity it needs the higher score; behind a space, a mark or an entity the lower one."""
+    texts = ["연구원님이 왔다", "가나", "(나)다"]
+    chars = to_code_points(texts)
+    spans = [(0, 1, 3), (0, 6, 8), (1, 8, 9), (1, 9, 10), (2, 11, 12)]
+    entities = dataclasses.replace(make_entities(spans), score=np.full(5, 0.7, np.float32))
+    assert spans_of(drop_unsure(entities, chars, 0.5, 0.9)) == spans[1:]
+    assert spans_of(drop_unsure(entities, chars, 0.5, 0.6)) == spans
+    assert spans_of(drop_unsure(entities, chars, 0.75, 0.0)) == []

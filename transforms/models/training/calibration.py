@@ -1,5 +1,7 @@
 """Fitting temperatures and class priors on labelled rows that training never saw."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -8,12 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from transforms.codepoints import Ints
+from transforms.codepoints import Ints, to_code_points
+from transforms.formats.klue import EntityExample, mentions_of_tags
 from transforms.models.batching import pack_by_length
+from transforms.models.engine import MultiTaskEngine
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import Calibration
 from transforms.models.training.objectives import IGNORE, Objective, run_objective
+from transforms.tasks.entity import drop_unsure
 
 MIN_TEMPERATURE: Final = 0.05
 MAX_TEMPERATURE: Final = 20.0
@@ -118,6 +123,54 @@ def fit_threshold(logits: Tensor, labels: Tensor, calibration: Calibration, nega
     bias = [0.0] * logits.shape[1]
     bias[negative] = round(best, 4)
     return Calibration(calibration.temperature, tuple(bias))
+
+
+def fit_entity_scores(
+    model: MultiTaskModel, tokenizer: TextTokenizer, examples: Sequence[EntityExample]
+) -> tuple[float, float]:
+    """Choose the scores that entities must reach by the entity macro F1 of labelled sentences.
+
+    Args:
+      model, tokenizer: the model, its temperatures fitted.
+      examples: sentences with known tags.
+
+    Returns:
+      `min_entity_score` and `min_inside_score` of ModelSpec.
+    """
+    texts = [example.text for example in examples]
+    spec = model.spec
+    model.spec = dataclasses.replace(spec, min_entity_score=0.0, min_inside_score=0.0)
+    found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=4096, max_pairs=1).annotate(texts).entities
+    model.spec = spec
+    if found is None:
+        raise ValueError("The model must have the task ner, got one without it. Leave --ner_data out.")
+    gold = {
+        (number, mention.begin, mention.end, mention.type)
+        for number, example in enumerate(examples)
+        for mention in mentions_of_tags(example.tags)
+    }
+    chars = to_code_points(texts)
+    offset = chars.offsets[found.text]
+    # The number of each entity travels as its text, so that the kept ones can be told.
+    flat = dataclasses.replace(found, text=np.arange(len(found)), begin=found.begin + offset, end=found.end + offset)
+    labels = np.array(found.labels)[found.label]
+    spans = zip(found.text.tolist(), found.begin.tolist(), found.end.tolist(), labels.tolist(), strict=True)
+    right = np.array([span in gold for span in spans], dtype=bool)
+    wanted = {label: sum(span[3] == label for span in gold) for label in spec.ner_types}
+    best, best_f1 = (0.0, 0.0), -1.0
+    for score, inside in itertools.product(np.arange(0.0, 0.91, 0.05), (0.0, 0.7, 0.8, 0.9)):
+        kept = drop_unsure(flat, chars, score, inside).text
+        f1 = float(
+            np.mean(
+                [
+                    2 * right[kept][labels[kept] == label].sum() / max(1, (labels[kept] == label).sum() + count)
+                    for label, count in wanted.items()
+                ]
+            )
+        )
+        if f1 > best_f1:
+            best, best_f1 = (round(float(score), 2), inside), f1
+    return best
 
 
 def calibrate(
