@@ -166,7 +166,6 @@ def _run(
     }
     config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
     torch.set_num_threads(args.threads)
-    torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     model, tokenizer = start_model(args.base, args.name or folder.resolve().name, tasks, args.pair_layers)
     extra = nn.ModuleDict()

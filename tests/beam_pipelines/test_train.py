@@ -13,6 +13,7 @@ from tests.tiny_models import tiny_checkpoint
 from tests.transforms.test_annotate import make_rows
 from transforms.annotate import annotate
 from transforms.config import ModelConfig
+from transforms.models.checkpoint import load_model
 from transforms.models.loading import load_engines, resolve_models
 from transforms.models.spec import ModelSpec
 from transforms.models.training.trainer import LOG_FILE, STATE_FILE
@@ -24,6 +25,16 @@ FAST += ["--encoder_rate", "3e-3", "--head_rate", "1e-2"]
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoint(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="module")
+def encoder(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The encoder of that model alone, as a Hugging Face folder: a run on it begins with new heads."""
+    model, tokenizer = load_model(base)
+    folder = tmp_path_factory.mktemp("encoder") / "encoder"
+    model.encoder.save_pretrained(folder)
+    tokenizer.tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +61,7 @@ def test_training_lowers_every_loss_and_the_model_annotates(
     base: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From 200 rows a task, each task's loss falls, and the folder parses a sentence of the same kind well."""
-    assert main(command(base, data, tmp_path / "model", "--epochs", "tc=4", "ner=4", "re=3", "dp=3")) == 0
+    assert main(command(base, data, tmp_path / "model", "--epochs", "tc=4", "ner=4", "re=3", "dp=8")) == 0
     for name, values in losses(tmp_path / "model").items():
         third = max(1, len(values) // 3)
         assert sum(values[-third:]) < 0.97 * sum(values[:third]), (name, values)
@@ -77,16 +88,26 @@ def test_a_run_goes_on_after_a_stop(base: Path, data: dict[str, Path], tmp_path:
     assert (parts / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
-def test_one_task_needs_no_name_for_its_file(base: Path, data: dict[str, Path], tmp_path: Path) -> None:
+def test_one_task_needs_no_name_for_its_file(encoder: Path, data: dict[str, Path], tmp_path: Path) -> None:
     """A bare file is the task's own; a model of NER alone has no head for mentions that only KLUE-RE teaches."""
-    arguments = ["--task", "ner", "--data", str(data["ner"]), "--base", str(base), "--output", str(tmp_path / "model")]
-    assert main([*arguments, *FAST]) == 0
+    arguments = ["--task", "ner", "--data", str(data["ner"]), "--base", str(encoder)]
+    assert main([*arguments, "--output", str(tmp_path / "model"), *FAST]) == 0
     spec = ModelSpec.load(tmp_path / "model")
     assert spec.tasks == ("ner",)
     assert spec.mention_types == ()
     engines = load_engines(resolve_models(ModelConfig(tasks=("ner",), models={"ner": str(tmp_path / "model")})))
     rows, _ = annotate(make_rows(["김하늘 씨는 서울에서 3명을 만났다."]), engines)
     assert not {e["label"] for e in rows.column("entities").to_pylist()[0]} & {"POH", "NOH"}
+
+
+def test_a_model_goes_on_with_all_its_heads(base: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    """With every layer frozen, one task's head learns and all other weights stay as they were."""
+    output = tmp_path / "model"
+    assert main(command(base, data, output, "--frozen_layers", "3", "--epochs", "dp=1", tasks=("dp",))) == 0
+    assert ModelSpec.load(output).tasks == TASKS
+    before, after = load_model(base)[0].state_dict(), load_model(output)[0].state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"dependency"}
 
 
 @pytest.mark.parametrize(
@@ -147,10 +168,10 @@ def test_a_finished_model_is_not_overwritten(
 
 
 def test_more_pair_layers_than_layers_are_refused(
-    base: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    encoder: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The layers that run again for pairs are the encoder's own top ones."""
     for layers in ("0", "4"):
-        assert main(command(base, data, tmp_path / "m", "--pair_layers", layers, tasks=("re",))) == 2
+        assert main(command(encoder, data, tmp_path / "m", "--pair_layers", layers, tasks=("re",))) == 2
         message = f"`pair_layers` must be from 1 to the encoder's 3 layers, got {layers}"
         assert message in capsys.readouterr().err.replace("\n", " ").replace("  ", " ")

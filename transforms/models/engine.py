@@ -185,11 +185,13 @@ class MultiTaskEngine:
         where = [to_tensor(column, self.device) for column in (chars.unit, chars.token, chars.nth)]
         tags = self._probabilities("ner", self.model.entity(hidden, *where))
         entities = decode_entities(tags, chars.unit, chars.char, spec.ner_types)
+        entities = drop_unsure(entities, encoded.chars, spec.min_entity_score, spec.min_inside_score)
         if spec.mention_types:
             tags = self._probabilities("mention", self.model.mention(hidden, *where))
             mentions = decode_entities(tags, chars.unit, chars.char, spec.mention_types)
+            # Learned from partial labels, they score low where they are right: only the rule on words is for them.
+            mentions = drop_unsure(mentions, encoded.chars, 0.0, spec.min_inside_score)
             entities = merge_entities(entities, mentions, self.entity_labels)
-        entities = drop_unsure(entities, encoded.chars, spec.min_entity_score, spec.min_inside_score)
         unit = index[entities.text]
         entities = entities.take(
             (entities.begin >= windows.core_begin[unit]) & (entities.begin < windows.core_end[unit])

@@ -130,6 +130,5 @@ def share_engines(config: ModelConfig, threads: int) -> list[Engine]:
       threads: torch threads of this process; more than the free cores make it many times slower.
     """
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     with _LOADING:
         return _MODELS.acquire(_Kept).take(repr(config), lambda: load_engines(config))

@@ -44,8 +44,8 @@ class ModelSpec:
       pair_layers: encoder layers that run again for each pair of entities.
       pair_context: tokens before and after a pair that these layers see; 0 for the whole sentence.
       arc_size, label_size: widths of the dependency head.
-      min_entity_score: an entity that scores less is left out.
-      min_inside_score: the same for one that begins inside a word.
+      min_entity_score: an entity of `ner_types` that scores less is left out.
+      min_inside_score: the same for any entity that begins inside a word.
       calibration: by output: tc, ner, mention, re, arc, deprel.
     """
 
