@@ -27,6 +27,7 @@ from transforms.models.training.objectives import (
     Objective,
     RelationObjective,
     TopicObjective,
+    keep_around_pair,
 )
 from transforms.models.training.trainer import STATE_FILE, BatchPlan, Step, TrainConfig, train
 from transforms.models.training.treebanks import read_head_final
@@ -90,6 +91,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it"
     )
     parser.add_argument("--pair_layers", type=int, default=2, help="top layers that run again for each entity pair")
+    parser.add_argument(
+        "--pair_context_chars",
+        type=int,
+        help="shorten KLUE-RE's rows to so many characters around the pair (default: whole rows)",
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
     parser.add_argument("--stop_after", type=int, help="stop after so many steps, with a checkpoint to go on from")
     return parser
@@ -169,7 +175,15 @@ def _run(
     torch.manual_seed(args.seed)
     model, tokenizer = start_model(args.base, args.name or folder.resolve().name, tasks, args.pair_layers)
     extra = nn.ModuleDict()
-    objectives = load_objectives(tasks, data, model, extra, folder, hold_out_dp=not args.all_dp_rows)
+    objectives = load_objectives(
+        tasks,
+        data,
+        model,
+        extra,
+        folder,
+        hold_out_dp=not args.all_dp_rows,
+        pair_context_chars=args.pair_context_chars,
+    )
     sizes = ", ".join(f"{o.name} {len(o.texts):,}" for o in objectives)
     console.print(f"{count_parameters(model):,} parameters; examples: {sizes}", highlight=False)
     with _Display(console) as display:
@@ -219,6 +233,7 @@ def load_objectives(
     folder: Path,
     *,
     hold_out_dp: bool,
+    pair_context_chars: int | None = None,
 ) -> list[Objective]:
     """Read the data sets of a run.
 
@@ -229,6 +244,7 @@ def load_objectives(
       extra: heads that serve training only are added to it.
       folder: the run's folder; weak labels are made once and kept there.
       hold_out_dp: leave out the fifth of the KLUE-DP rows that scores are quoted on.
+      pair_context_chars: code points around the pair that KLUE-RE's rows are shortened to; None for whole rows.
     """
     spec = model.spec
     objectives: list[Objective] = []
@@ -241,7 +257,10 @@ def load_objectives(
             weak = _weak_entities(data, gold, folder / WEAK_ENTITIES_FILE)
             objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
     if "re" in tasks:
-        objectives.append(RelationObjective("re", read_re(data["re"]), spec.relations, spec.mention_types))
+        rows = read_re(data["re"])
+        if pair_context_chars is not None:
+            rows = [keep_around_pair(row, pair_context_chars) for row in rows]
+        objectives.append(RelationObjective("re", rows, spec.relations, spec.mention_types))
     if "dp" in tasks:
         trees = read_dp(data["dp"])
         trees = split_dependency_examples(trees)[0] if hold_out_dp else trees
