@@ -106,22 +106,13 @@ def test_a_sentence_is_annotated_the_same_in_any_company(folder: Path, engines: 
             assert_same(row, alone[text])
 
 
-def finds_something(folder: Path) -> bool:
-    rows = annotate_texts(TEXTS, load_engines(make_config(folder)))
-    return (
-        len({row["topic"]["label"] for row in rows}) > 1
-        and len({entity["label"] for row in rows for entity in row["entities"]}) > 2
-        and any(row["relations"] for row in rows)
-        and len({arc["head"] for row in rows for arc in row["dependencies"] or ()}) > 3
-    )
-
-
-def test_every_task_finds_something(tmp_path: Path) -> None:
-    """Tiny models are worth testing with: one of a few finds entities, relations and several labels of each task.
-
-    Not each one does: the trainer of their tokenizers gives other pieces each time.
-    """
-    assert any(finds_something(tiny_checkpoint(tmp_path / str(seed), seed=seed)) for seed in range(6))
+def test_every_task_finds_something(engines: list[Engine]) -> None:
+    """The tiny model is worth testing with: it finds entities, relations and several labels of each task."""
+    rows = annotate_texts(TEXTS, engines)
+    assert len({row["topic"]["label"] for row in rows}) > 1
+    assert len({entity["label"] for row in rows for entity in row["entities"]}) > 2
+    assert any(row["relations"] for row in rows)
+    assert len({arc["head"] for row in rows for arc in row["dependencies"] or ()}) > 3
 
 
 def make_chunk(rows: pa.RecordBatch, batch: int) -> Chunk:
@@ -304,10 +295,6 @@ def test_a_sentence_on_which_the_model_fails_keeps_its_row(broken: tuple[Path, s
 def test_a_bad_sentence_alone_is_a_reject_too(broken: tuple[Path, str, str]) -> None:
     """A batch that holds nothing but a sentence that fails does not stop the run: the model works on plain text."""
     path, bad, _ = broken
-    _, tokenizer = load_model(path)
-    plain = int(tokenizer.encode(["오늘은 날씨가 좋다."]).pieces.ids.max())
-    if plain >= int(tokenizer.encode([bad]).pieces.ids.max()):
-        pytest.skip("this vocabulary has the plain sentence's ids past the bad one's")
     rows, rejects = annotate(make_rows([bad]), load_engines(make_config(path)))
     assert rows.column("flags").to_pylist() == [[f"{task}_failed" for task in TASKS]]
     assert rejects.num_rows == 1

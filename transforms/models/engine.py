@@ -20,8 +20,8 @@ from transforms.models.pieces import (
     index_chars,
     index_eojeols,
     pad_units,
-    tokens_of_chars,
 )
+from transforms.models.relating import flatten_states, join_states, locate_pairs
 from transforms.tasks.dependency import Arcs, decode_heads
 from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, drop_unsure, merge_entities, no_entities
 from transforms.tasks.relation import Relations, decode_relations, list_candidate_pairs, marker_type
@@ -59,17 +59,30 @@ class _Found:
     """What the forward passes gave, batch after batch, in the order of the batches."""
 
     topic: list[tuple[Ints, Floats]] = dataclasses.field(default_factory=list)
-    entities: list[tuple[Ints, Entities]] = dataclasses.field(default_factory=list)
-    pairs: list[tuple[Ints, Ints, Floats]] = dataclasses.field(default_factory=list)
-    pairs_cut: list[Ints] = dataclasses.field(default_factory=list)
+    entities: list[Entities] = dataclasses.field(default_factory=list)
+    states: list[tuple[Ints, Ints, Tensor]] = dataclasses.field(default_factory=list)
     arcs: list[tuple[Ints, Ints, Ints, Floats]] = dataclasses.field(default_factory=list)
-    n_entities: int = 0
 
     def add(self, more: "_Found") -> None:
         """Append what further batches gave."""
-        for name in ("topic", "entities", "pairs", "pairs_cut", "arcs"):
-            getattr(self, name).extend(getattr(more, name))
-        self.n_entities = more.n_entities
+        for field in dataclasses.fields(self):
+            getattr(self, field.name).extend(getattr(more, field.name))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Pairs:
+    """The pairs of entities that were scored.
+
+    Attributes:
+      subject, object: numbers of entities among all of the batch. Shape: (n_pairs,).
+      probabilities: Shape: (n_pairs, n_relations).
+      cut: texts that had more pairs than the bound. Shape: (n_cut,).
+    """
+
+    subject: Ints
+    object: Ints
+    probabilities: Floats
+    cut: Ints
 
 
 class MultiTaskEngine:
@@ -124,23 +137,38 @@ class MultiTaskEngine:
         found = _Found()
 
         def forward(index: Ints) -> None:
-            fresh = _Found(n_entities=found.n_entities)
-            self._forward(encoded, windows, index, entities, fresh)
+            fresh = _Found()
+            self._forward(encoded, windows, index, fresh)
             found.add(fresh)
 
+        own: Entities | None = None
+        pairs: _Pairs | None = None
         with torch.inference_mode():
             failed_units = run_packed(np.arange(len(lengths)), lengths, self.token_budget, forward, self._try_plain)
-        failures = {int(windows.units.text[unit]): reason for unit, reason in failed_units.items()}
-        return self._assemble(encoded, windows, entities, found, failures)
+            failures = {int(windows.units.text[unit]): reason for unit, reason in failed_units.items()}
+            if "ner" in self.tasks:
+                own = self._assemble_entities(encoded, found.entities)
+            between = entities if entities is not None else own
+            if "re" in self.tasks and between is not None:
+                pairs = self._relate(encoded, windows, found.states, between, failures)
+        return self._assemble(encoded, windows, found, own, between, pairs, failures)
 
     def _try_plain(self) -> None:
         encoded = self.tokenizer.encode([PLAIN_SENTENCE])
-        given = None if "ner" in self.tasks else no_entities(self.entity_labels)
-        self._forward(encoded, cut_windows(encoded, self.max_pieces), np.zeros(1, dtype=np.int64), given, _Found())
+        self._forward(encoded, cut_windows(encoded, self.max_pieces), np.zeros(1, dtype=np.int64), _Found())
 
-    def _forward(
-        self, encoded: EncodedTexts, windows: Windows, index: Ints, entities: Entities | None, found: _Found
-    ) -> None:
+    def _try_plain_pair(self) -> None:
+        """Ask for the relation between the first two words of a plain sentence."""
+        encoded = self.tokenizer.encode([PLAIN_SENTENCE])
+        windows, found = cut_windows(encoded, self.max_pieces), _Found()
+        self._forward(encoded, windows, np.zeros(1, dtype=np.int64), found)
+        none = np.zeros(2, dtype=np.int64)
+        begin, end = encoded.eojeols.begin[:2], encoded.eojeols.end[:2]
+        words = Entities(("PS",), none, begin, end, none, np.ones(2, np.float32))
+        where, states = self._locate(encoded, windows, found.states, none[:1], words, none[:1], none[:1] + 1)
+        self._score_pairs(self.model.relation.project(states), where)
+
+    def _forward(self, encoded: EncodedTexts, windows: Windows, index: Ints, found: _Found) -> None:
         units = windows.units.take(index)
         inputs = pad_units(encoded, units, self.tokenizer)
         mask = to_tensor(inputs.mask, self.device)
@@ -150,23 +178,7 @@ class MultiTaskEngine:
         if "ner" in self.tasks:
             self._find_entities(encoded, windows, index, units, inputs, hidden, found)
         if "re" in self.tasks:
-            if entities is None:
-                unit, here = found.entities[-1]
-                first_entity = found.n_entities - len(here)
-            else:
-                unit, here, chosen = _entities_of_units(encoded, windows, index, entities)
-                first_entity = 0
-            pairs = list_candidate_pairs(here, unit, self.max_pairs)
-            found.pairs_cut.append(windows.units.text[index[pairs.cut]])
-            where = self._index_pairs(encoded, units, inputs, unit, here, pairs.subject, pairs.object)
-            numbers = np.arange(len(here)) if entities is None else chosen
-            found.pairs.append(
-                (
-                    first_entity + numbers[pairs.subject],
-                    first_entity + numbers[pairs.object],
-                    self._score_pairs(lower, mask, where),
-                )
-            )
+            found.states.append((index, inputs.mask.sum(1), flatten_states(lower, mask)))
         if "dp" in self.tasks:
             self._parse(encoded, windows, index, inputs, hidden, found)
 
@@ -196,35 +208,67 @@ class MultiTaskEngine:
         entities = entities.take(
             (entities.begin >= windows.core_begin[unit]) & (entities.begin < windows.core_end[unit])
         )
-        found.entities.append((entities.text, entities))
-        found.n_entities += len(entities)
+        found.entities.append(entities)
 
-    def _index_pairs(
+    def _relate(
         self,
         encoded: EncodedTexts,
-        units: Units,
-        inputs: PaddedInputs,
+        windows: Windows,
+        states: list[tuple[Ints, Ints, Tensor]],
+        entities: Entities,
+        failures: dict[int, str],
+    ) -> _Pairs:
+        """Score the pairs of entities of all texts together; a text with a pair that fails joins `failures`.
+
+        Args:
+          encoded, windows: the texts.
+          states: what `_forward` kept, batch after batch.
+          entities: what relations are sought between, spans in their texts.
+          failures: the texts that failed so far, with their reasons.
+        """
+        unit, here, number = _entities_of_units(encoded, windows, entities)
+        alive = ~np.isin(windows.units.text[unit], list(failures))
+        unit, here, number = unit[alive], here.take(alive), number[alive]
+        pairs = list_candidate_pairs(here, unit, self.max_pairs)
+        probabilities = np.zeros((len(pairs.subject), len(self.model.spec.relations)), dtype=np.float32)
+        if len(pairs.subject):
+            where, kept = self._locate(encoded, windows, states, unit, here, pairs.subject, pairs.object)
+            shared = self.model.relation.project(kept)
+
+            def score(index: Ints) -> None:
+                probabilities[index] = self._score_pairs(shared, where[index])
+
+            low, high = self.model.relation.find_windows(torch.from_numpy(where))
+            lengths = (high - low).numpy() + 2
+            failed = run_packed(np.arange(len(where)), lengths, self.token_budget, score, self._try_plain_pair)
+            texts = windows.units.text[unit[pairs.subject]]
+            failures.update({int(texts[pair]): reason for pair, reason in failed.items()})
+        cut = windows.units.text[pairs.cut]
+        return _Pairs(number[pairs.subject], number[pairs.object], probabilities, cut)
+
+    def _locate(
+        self,
+        encoded: EncodedTexts,
+        windows: Windows,
+        states: list[tuple[Ints, Ints, Tensor]],
         unit: Ints,
         entities: Entities,
         subject: Ints,
         object_: Ints,
-    ) -> Ints:
-        """Say where pairs of entities (spans in the flat array of code points) stand, as RelationHead reads it."""
-        first = tokens_of_chars(encoded, units, unit, entities.begin, inputs.n_prefix)
-        last = tokens_of_chars(encoded, units, unit, entities.end - 1, inputs.n_prefix)
+    ) -> tuple[Ints, Tensor]:
+        """Say where pairs of entities (spans in the flat array of code points) stand, among which states."""
+        unit = unit[subject]
+        kept = join_states(states, len(windows.units), self.model.relation.markers.weight).take(np.unique(unit))
         markers = np.array([ENTITY_TYPES.index(marker_type(label)) for label in entities.labels], dtype=np.int64)
-        marker = markers[entities.label]
-        columns = (unit[subject], first[subject], last[subject], first[object_], last[object_])
-        return np.stack((*columns, marker[subject], marker[object_]), 1)
+        spans = [bound[side] for side in (subject, object_) for bound in (entities.begin, entities.end - 1)]
+        types = np.stack([markers[entities.label[side]] for side in (subject, object_)], 1)
+        n_prefix = len(self.tokenizer.prefix)
+        where = locate_pairs(encoded, windows.units, n_prefix, kept, unit, np.stack(spans, 1), types)
+        return where, kept.states
 
-    def _score_pairs(self, lower: Tensor, mask: Tensor, pairs: Ints) -> Floats:
-        """Score pairs, packed by the length of what they see. Shape: (n_pairs, n_relations)."""
-        probabilities = np.zeros((len(pairs), len(self.model.spec.relations)), dtype=np.float32)
-        first, last = self.model.relation.find_windows(torch.from_numpy(pairs), lower.shape[1])
-        for index in pack_by_length((last - first).numpy() + 2, self.token_budget):
-            logits = self.model.relation(lower, mask, to_tensor(pairs[index], self.device))
-            probabilities[index] = self._probabilities("re", logits)
-        return probabilities
+    def _score_pairs(self, shared: tuple[Tensor, Tensor, Tensor], where: Ints) -> Floats:
+        """Score pairs in one pass. Shape: (n_pairs, n_relations)."""
+        return self._probabilities("re", self.model.relation.score(shared, to_tensor(where, self.device)))
 
     def _parse(
         self, encoded: EncodedTexts, windows: Windows, index: Ints, inputs: PaddedInputs, hidden: Tensor, found: _Found
@@ -267,8 +311,10 @@ class MultiTaskEngine:
         self,
         encoded: EncodedTexts,
         windows: Windows,
-        given: Entities | None,
         found: _Found,
+        own: Entities | None,
+        between: Entities | None,
+        pairs: _Pairs | None,
         failures: dict[int, str],
     ) -> Annotations:
         """Bring what the batches gave into the order of the texts; those that failed get nothing."""
@@ -279,13 +325,10 @@ class MultiTaskEngine:
         flags = {f"{task}_failed": failed for task in self.tasks}
         flags |= {f"{task}_windowed": windowed for task in self.tasks if task != "dp"}
         topics = self._assemble_topics(windows, found, failed) if "tc" in self.tasks else None
-        entities, relations, arcs = None, None, None
-        between, place = given, np.arange(len(given) if given is not None else 0)
-        if "ner" in self.tasks:
-            entities, found_place = self._assemble_entities(encoded, found, failed)
-            between, place = (entities, found_place) if given is None else (given, place)
-        if "re" in self.tasks and between is not None:
-            relations, flags["re_pairs_cut"] = self._assemble_relations(between, place, found, failed)
+        entities = own.take(~failed[own.text]) if own is not None else None
+        relations, arcs = None, None
+        if pairs is not None and between is not None:
+            relations, flags["re_pairs_cut"] = self._assemble_relations(between, pairs, failed)
         if "dp" in self.tasks:
             flags["dp_skipped_too_long"] = windowed
             arcs = self._assemble_arcs(found, encoded.eojeols, failed)
@@ -299,41 +342,23 @@ class MultiTaskEngine:
         topics = decode_topics(probabilities, windows.units.text[index], weight, len(failed), labels)
         return Topics(labels, np.where(failed, -1, topics.label), topics.score)
 
-    def _assemble_entities(self, encoded: EncodedTexts, found: _Found, failed: Bools) -> tuple[Entities, Ints]:
-        """Give the entities in the order of the texts, and where each found one went (-1 for one left out)."""
-        joined = entities_in_texts(encoded, [no_entities(self.entity_labels), *(part for _, part in found.entities)])
-        order = np.lexsort((joined.begin, joined.text))
-        ordered = joined.take(order)
-        keep = drop_overlaps(ordered) & ~failed[ordered.text]
-        place = np.full(len(order), -1, dtype=np.int64)
-        place[order[keep]] = np.arange(int(keep.sum()))
-        return ordered.take(keep), place
+    def _assemble_entities(self, encoded: EncodedTexts, found: list[Entities]) -> Entities:
+        """Give the entities in the order of the texts, with spans in them."""
+        joined = entities_in_texts(encoded, [no_entities(self.entity_labels), *found])
+        ordered = joined.take(np.lexsort((joined.begin, joined.text)))
+        return ordered.take(drop_overlaps(ordered))
 
-    def _assemble_relations(
-        self, entities: Entities, place: Ints, found: _Found, failed: Bools
-    ) -> tuple[Relations, Bools]:
-        """Give the relations between `entities`, and which texts had pairs left out.
-
-        Args:
-          entities: in the order of the texts.
-          place: the number in `entities` of each entity that pairs speak of, -1 for one left out. Shape: (n_found,).
-          found: the scored pairs.
-          failed: Shape: (n_texts,).
-        """
-        labels = self.model.spec.relations
-        none = np.zeros(0, dtype=np.int64)
-        subject = place[np.concatenate([none, *(part[0] for part in found.pairs)])]
-        object_ = place[np.concatenate([none, *(part[1] for part in found.pairs)])]
-        scores = np.concatenate([np.zeros((0, len(labels)), np.float32), *(part[2] for part in found.pairs)])
+    def _assemble_relations(self, entities: Entities, pairs: _Pairs, failed: Bools) -> tuple[Relations, Bools]:
+        """Give the relations between `entities`, and which texts had pairs left out. Shape of failed: (n_texts,)."""
         cut = np.zeros(len(failed), dtype=bool)
-        cut[np.concatenate([none, *found.pairs_cut])] = True
-        kept = (subject >= 0) & (object_ >= 0)
-        subject, object_, scores = subject[kept], object_[kept], scores[kept]
-        text = entities.text[subject]
+        cut[pairs.cut] = True
+        text = entities.text[pairs.subject]
         alive = ~failed[text]
-        text, subject, object_, scores = text[alive], subject[alive], object_[alive], scores[alive]
+        text, subject, object_ = text[alive], pairs.subject[alive], pairs.object[alive]
         first = entities.offsets(len(failed))[text]
-        return decode_relations(scores, text, subject - first, object_ - first, labels), cut & ~failed
+        labels = self.model.spec.relations
+        relations = decode_relations(pairs.probabilities[alive], text, subject - first, object_ - first, labels)
+        return relations, cut & ~failed
 
     def _assemble_arcs(self, found: _Found, eojeols: Eojeols, failed: Bools) -> Arcs:
         none = np.zeros(0, dtype=np.int64)
@@ -418,18 +443,16 @@ def entities_in_texts(encoded: EncodedTexts, parts: Sequence[Entities]) -> Entit
     )
 
 
-def _entities_of_units(
-    encoded: EncodedTexts, windows: Windows, index: Ints, entities: Entities
-) -> tuple[Ints, Entities, Ints]:
-    """Pick the given entities that the batch's units decide on, with spans in the flat array of code points.
+def _entities_of_units(encoded: EncodedTexts, windows: Windows, entities: Entities) -> tuple[Ints, Entities, Ints]:
+    """Give each entity to the unit that decides on it, with spans in the flat array of code points.
 
     Returns:
-      The unit (of the batch) of each picked entity, ascending; the picked entities; their numbers.
+      The unit of each entity, ascending; the entities; their numbers.
     """
     offset = encoded.chars.offsets[entities.text]
     begin, end = entities.begin + offset, entities.end + offset
-    low = np.searchsorted(begin, windows.core_begin[index])
-    high = np.searchsorted(begin, windows.core_end[index])
+    low = np.searchsorted(begin, windows.core_begin)
+    high = np.searchsorted(begin, windows.core_end)
     unit, number = ranges(low, high)
     picked = Entities(entities.labels, unit, begin[number], end[number], entities.label[number], entities.score[number])
     return unit, picked, number

@@ -71,7 +71,8 @@ class PairLayer(nn.Module):
     def __init__(self, hidden_size: int, n_heads: int, intermediate_size: int, eps: float, dropout: float) -> None:
         super().__init__()
         self.n_heads, self.rate = n_heads, dropout
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key_value = nn.Linear(hidden_size, 2 * hidden_size)
         self.attended = nn.Linear(hidden_size, hidden_size)
         self.attended_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.up = nn.Linear(hidden_size, intermediate_size)
@@ -82,11 +83,11 @@ class PairLayer(nn.Module):
     def copy_bert(self, layer: Any) -> None:
         """Start from a BertLayer's weights."""
         attention = layer.attention
-        parts = (attention.self.query, attention.self.key, attention.self.value)
         with torch.no_grad():
-            self.qkv.weight.copy_(torch.cat([part.weight for part in parts]))
-            self.qkv.bias.copy_(torch.cat([part.bias for part in parts]))
+            self.key_value.weight.copy_(torch.cat([attention.self.key.weight, attention.self.value.weight]))
+            self.key_value.bias.copy_(torch.cat([attention.self.key.bias, attention.self.value.bias]))
         for ours, theirs in (
+            (self.query, attention.self.query),
             (self.attended, attention.output.dense),
             (self.attended_norm, attention.output.LayerNorm),
             (self.up, layer.intermediate.dense),
@@ -95,23 +96,24 @@ class PairLayer(nn.Module):
         ):
             ours.load_state_dict(theirs.state_dict())
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Attend over each sequence.
+    def forward(self, x: Tensor, query: Tensor, key_value: Tensor, mask: Tensor) -> Tensor:
+        """Run the layer for some tokens of each sequence.
 
         Args:
-          x: Shape: (B, L, H).
-          mask: True for a token. Shape: (B, 1, 1, L).
+          x: the states of these tokens. Shape: (B, Q, H).
+          query: what `self.query` gave for them. Shape: (B, Q, H).
+          key_value: what `self.key_value` gave for all tokens of the sequences. Shape: (B, L, 2 * H).
+          mask: True for a token that may be attended to. Shape: (B, 1, 1, L).
 
         Returns:
-          Shape: (B, L, H).
+          Shape: (B, Q, H).
         """
-        batch_size, length, hidden_size = x.shape
-        qkv = self.qkv(x).view(batch_size, length, 3, self.n_heads, hidden_size // self.n_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        shape = (self.n_heads, x.shape[-1] // self.n_heads)
+        keys, values = key_value.view(*key_value.shape[:2], 2, *shape).permute(2, 0, 3, 1, 4)
+        queries = query.view(*query.shape[:2], *shape).transpose(1, 2)
         rate = self.rate if self.training else 0.0
-        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
-        attended = attended.transpose(1, 2).reshape(batch_size, length, hidden_size)
-        x = self.attended_norm(x + self.dropout(self.attended(attended)))
+        attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=rate)
+        x = self.attended_norm(x + self.dropout(self.attended(attended.transpose(1, 2).flatten(2))))
         normed: Tensor = self.down_norm(x + self.dropout(self.down(functional.gelu(self.up(x)))))
         return normed
 
@@ -119,8 +121,15 @@ class PairLayer(nn.Module):
 class RelationHead(nn.Module):
     """Relations of entity pairs: the top layers run again for each pair, with typed marker embeddings added.
 
-    The lower layers' states are shared by all tasks and pairs, so a pair costs `pair_layers` layers, not a whole pass;
-    and only the tokens from a little before the pair to a little after it, since the lower layers have read the others.
+    The lower layers' states are shared by all tasks and pairs, so a pair costs `pair_layers` layers, not a whole pass,
+    and less than that:
+
+    - only the tokens from a little before the pair to a little after it are read, since the lower layers have read the
+      others;
+    - what the first of these layers attends with is linear in the states, so it is computed once a token for all
+      pairs, and the markers' share is added;
+    - of the last layer only the tokens that are read after it are computed: the first one and those of the mentions.
+
     Typed markers: Zhou and Chen, 2022, https://arxiv.org/abs/2102.01373
 
     Args:
@@ -151,51 +160,116 @@ class RelationHead(nn.Module):
         self.dense = nn.Linear(3 * size, size)
         self.output = nn.Linear(size, n_relations)
 
-    def find_windows(self, pairs: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    def find_windows(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Tell which tokens beside the first one are kept for each pair.
 
         Args:
-          pairs: as `forward` takes them. Shape: (n_pairs, 7).
-          length: tokens of the padded sequences.
+          pairs: as `score` takes them. Shape: (n_pairs, 8).
 
         Returns:
           The first and the last token kept. Shape of both: (n_pairs,).
         """
-        context = self.context or length
-        first = torch.minimum(pairs[:, 1], pairs[:, 3]) - context
-        last = torch.maximum(pairs[:, 2], pairs[:, 4]) + context
-        return first.clamp(min=1), last.clamp(max=length - 1)
+        last = pairs[:, 1] - 1
+        if not self.context:
+            return torch.ones_like(last), last
+        low = torch.minimum(pairs[:, 2], pairs[:, 4]) - self.context
+        high = torch.maximum(pairs[:, 3], pairs[:, 5]) + self.context
+        return low.clamp(min=1), torch.minimum(high, last)
 
-    def forward(self, hidden: Tensor, mask: Tensor, pairs: Tensor) -> Tensor:
+    def project(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute what all pairs share.
+
+        Args:
+          states: of tokens, below the top layers; the tokens of a sequence lie side by side. Shape: (n_tokens, H).
+
+        Returns:
+          The states, and their queries and their keys and values in the first layer, for `score`.
+        """
+        first: Any = self.layers[0]
+        return states, first.query(states), first.key_value(states)
+
+    def score(self, shared: tuple[Tensor, Tensor, Tensor], pairs: Tensor) -> Tensor:
         """Score the relations of pairs.
 
         Args:
-          hidden: states below the top layers. Shape: (B, L, H).
-          mask: 1 for a token. Shape: (B, L).
-          pairs: unit, subject's first and last token, object's first and last token, subject's and object's type (in
-            ENTITY_TYPES). Shape: (n_pairs, 7).
+          shared: what `project` gave.
+          pairs: where the sequence begins among the states and how many tokens it has; subject's first and last token
+            and object's first and last token, counted in the sequence; subject's and object's type (in ENTITY_TYPES).
+            Shape: (n_pairs, 8).
 
         Returns:
           Logits. Shape: (n_pairs, n_relations).
         """
-        unit, s_first, s_last, o_first, o_last, s_type, o_type = pairs.unsqueeze(-1).unbind(1)
-        low, high = self.find_windows(pairs, hidden.shape[1])
-        steps = torch.arange(int((high - low).max()) + 1, device=hidden.device)
+        start, _, s_first, s_last, o_first, o_last, s_type, o_type = pairs.unsqueeze(-1).unbind(1)
+        low, high = (bound.unsqueeze(-1) for bound in self.find_windows(pairs))
+        steps = torch.arange(int((high - low).max()) + 1, device=pairs.device)
         # The first token stands for the sentence; it is in front of every window.
-        position = torch.cat((torch.zeros_like(unit), low.unsqueeze(-1) + steps), 1)
-        kept = (position <= high.unsqueeze(-1)) & mask[unit, position.clamp(max=hidden.shape[1] - 1)].bool()
-        position = position.clamp(max=hidden.shape[1] - 1)
-        in_subject = (kept & (position >= s_first) & (position <= s_last)).to(hidden.dtype).unsqueeze(-1)
-        in_object = (kept & (position >= o_first) & (position <= o_last)).to(hidden.dtype).unsqueeze(-1)
-        x = hidden[unit, position]
-        x = x + in_subject * self.markers(s_type) + in_object * self.markers(o_type + self.n_types)
-        for layer in self.layers:
-            x = layer(x, kept[:, None, None, :])
-        subject = (x * in_subject).sum(1) / in_subject.sum(1)
-        object_ = (x * in_object).sum(1) / in_object.sum(1)
-        pooled = functional.gelu(self.dense(self.dropout(torch.cat((x[:, 0], subject, object_), -1))))
+        position = torch.cat((torch.zeros_like(low), low + steps), 1)
+        kept = position <= high
+        index = start + torch.minimum(position, high)
+        marks = [
+            ((position >= first) & (position <= last) & kept).to(shared[0].dtype).unsqueeze(-1)
+            for first, last in ((s_first, s_last), (o_first, o_last))
+        ]
+        types = (s_type, o_type + self.n_types)
+        x, query, key_value = (
+            values[index] + sum(mark * table[kind] for mark, kind in zip(marks, types, strict=True))
+            for values, table in zip(shared, self._mark(), strict=True)
+        )
+        read, subject, object_ = _list_read(pairs, low)
+        layers: list[Any] = list(self.layers)
+        for number, layer in enumerate(layers):
+            if number:
+                key_value = layer.key_value(x)
+            if number == len(layers) - 1:
+                x, query = _pick(x, read), _pick(query, read)
+            if number:
+                query = layer.query(x)
+            x = layer(x, query, key_value, kept[:, None, None, :])
+        mentions = [(x * mask).sum(1) / mask.sum(1) for mask in (subject.to(x.dtype), object_.to(x.dtype))]
+        pooled = functional.gelu(self.dense(self.dropout(torch.cat((x[:, 0], *mentions), -1))))
         logits: Tensor = self.output(self.dropout(pooled))
         return logits
+
+    def forward(self, states: Tensor, pairs: Tensor) -> Tensor:
+        """Project and score."""
+        return self.score(self.project(states), pairs)
+
+    def _mark(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Give what each marker adds to states, queries, and keys and values. Shapes: (2 * n_types, H or 2 * H)."""
+        table = self.markers.weight
+        none = torch.zeros_like(table[:1])
+        first: Any = self.layers[0]
+        return table, *(project(table) - project(none) for project in (first.query, first.key_value))
+
+
+def _list_read(pairs: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """List the columns of each pair's window that are read in the end: the first, the subject's and the object's.
+
+    Args:
+      pairs: as RelationHead takes them. Shape: (n_pairs, 8).
+      low: the first token of each window. Shape: (n_pairs, 1).
+
+    Returns:
+      Columns, then for each whether it is one of the subject, or of the object. Shapes: (n_pairs, n_read), and twice
+      (n_pairs, n_read, 1).
+    """
+    columns, masks = [torch.zeros_like(low)], []
+    widths = [1]
+    for first, last in ((pairs[:, 2:3], pairs[:, 3:4]), (pairs[:, 4:5], pairs[:, 5:6])):
+        steps = torch.arange(int((last - first).max()) + 1, device=pairs.device)
+        masks.append(steps <= last - first)
+        columns.append(torch.minimum(first + steps, last) - low + 1)
+        widths.append(len(steps))
+    subject, object_ = masks
+    subject = functional.pad(subject, (1, widths[2]))
+    object_ = functional.pad(object_, (1 + widths[1], 0))
+    return torch.cat(columns, 1), subject.unsqueeze(-1), object_.unsqueeze(-1)
+
+
+def _pick(x: Tensor, columns: Tensor) -> Tensor:
+    """Take some tokens of each sequence. Shapes: (B, L, H) and (B, Q) to (B, Q, H)."""
+    return x[torch.arange(len(x), device=x.device).unsqueeze(-1), columns]
 
 
 class DependencyHead(nn.Module):

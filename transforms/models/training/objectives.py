@@ -24,8 +24,8 @@ from transforms.models.pieces import (
     index_chars,
     index_eojeols,
     pad_units,
-    tokens_of_chars,
 )
+from transforms.models.relating import TokenStates, flatten_states, join_states, locate_pairs
 from transforms.models.spec import bio_tags
 
 IGNORE: Final = -100
@@ -185,8 +185,10 @@ class RelationObjective:
         hidden, lower = model(to_tensor(inputs.input_ids, device), mask)
         units = whole_units(encoded)
         batch = [self.examples[i] for i in index]
-        pairs = index_pairs(encoded, inputs, units, [e.subject for e in batch], [e.object for e in batch])
-        logits = model.relation(lower, mask, to_tensor(pairs, device)).float()
+        lengths = inputs.mask.sum(1)
+        states = join_states([(np.arange(len(batch)), lengths, flatten_states(lower, mask))], len(batch), lower)
+        pairs = _locate_pairs(encoded, units, inputs.n_prefix, states, batch)
+        logits = model.relation(states.states, to_tensor(pairs, device)).float()
         outputs = {"re": Output(logits, to_tensor(self.labels[index], device), label_smoothing=0.1)}
         if model.spec.mention_types and "ner" in model.spec.tasks:
             chars = index_chars(encoded, units, inputs.n_prefix)
@@ -228,32 +230,15 @@ def keep_around_pair(example: RelationExample, n_chars: int) -> RelationExample:
     return dataclasses.replace(example, text=example.text[begin:end], subject=subject, object=object_)
 
 
-def index_pairs(
-    encoded: EncodedTexts,
-    inputs: PaddedInputs,
-    units: Units,
-    subjects: Sequence[Mention],
-    objects: Sequence[Mention],
+def _locate_pairs(
+    encoded: EncodedTexts, units: Units, n_prefix: int, states: TokenStates, examples: Sequence[RelationExample]
 ) -> Ints:
-    """Say where one pair of mentions a text stands, as RelationHead reads it.
-
-    Args:
-      encoded, inputs, units: the batch, one unit a text.
-      subjects, objects: the mentions of each text.
-
-    Returns:
-      Shape: (batch_size, 7).
-    """
-    unit = np.arange(len(units))
-    columns: list[Ints] = [unit]
-    for mentions in (subjects, objects):
-        begin = np.array([mention.begin for mention in mentions], dtype=np.int64)
-        last = np.array([mention.end - 1 for mention in mentions], dtype=np.int64)
-        for char in (begin, last):
-            columns.append(tokens_of_chars(encoded, units, unit, encoded.chars.offsets[:-1] + char, inputs.n_prefix))
-    for mentions in (subjects, objects):
-        columns.append(np.array([ENTITY_TYPES.index(mention.type) for mention in mentions], dtype=np.int64))
-    return np.stack(columns, 1)
+    """Say where the pair of each text stands. Shape: (batch_size, 8)."""
+    mentions = [(example.subject, example.object) for example in examples]
+    bounds = np.array([[bound for m in pair for bound in (m.begin, m.end - 1)] for pair in mentions])
+    types = np.array([[ENTITY_TYPES.index(m.type) for m in pair] for pair in mentions])
+    chars = encoded.chars.offsets[:-1, None] + bounds
+    return locate_pairs(encoded, units, n_prefix, states, np.arange(len(examples)), chars, types)
 
 
 class DependencyObjective:
