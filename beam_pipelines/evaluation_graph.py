@@ -12,16 +12,16 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from schemas.document import DOCUMENT
-from schemas.labels import ENTITY_TYPES, RELATIONS
+from schemas.labels import RELATIONS
 from schemas.reject import REJECT
 from schemas.shard import Chunk, ChunkKey, Tally
 from transforms.annotate import Annotate
 from transforms.config import ModelConfig
 from transforms.formats.klue import DependencyExample, EntityExample, RelationExample, TopicExample
 from transforms.metrics import Floats
+from transforms.models.gold_pairs import score_gold_pairs
 from transforms.models.loading import share_engines
 from transforms.split import SplitSentences
-from transforms.tasks.entity import Entities
 
 Example = TopicExample | EntityExample | RelationExample | DependencyExample
 
@@ -63,8 +63,7 @@ def run_gold_pairs(
     """Score the gold pair of each example, its entities given.
 
     Returns:
-      Probabilities of RELATIONS, NaN for a pair that the model did not score (the two are further apart than it sees);
-      a relation of the model's that is none of RELATIONS counts for none. Shape: (n_rows, n_relations).
+      As `score_gold_pairs` gives it. Shape: (n_rows, n_relations).
     """
     numbered = list(enumerate(examples))
     bundles = [numbered[begin : begin + PAIRS_PER_BUNDLE] for begin in range(0, len(numbered), PAIRS_PER_BUNDLE)]
@@ -78,7 +77,7 @@ def run_gold_pairs(
         )
     probabilities = np.full((len(examples), len(RELATIONS)), np.nan)
     for line in _read_lines(prefix):
-        probabilities[line["row"]] = [line["probabilities"].get(label, 0.0) for label in RELATIONS]
+        probabilities[line["row"]] = line["probabilities"]
     return probabilities
 
 
@@ -92,24 +91,9 @@ class _ScoreGoldPairs(beam.DoFn):
         (self._engine,) = share_engines(self._config, self._threads)
 
     def process(self, bundle: Sequence[tuple[int, RelationExample]]) -> Iterator[str]:
-        mentions = [sorted([(e.subject, 0), (e.object, 1)]) for _, e in bundle]
-        flat = [mention for here in mentions for mention, _ in here]
-        entities = Entities(
-            ENTITY_TYPES,
-            np.repeat(np.arange(len(bundle)), 2),
-            np.array([mention.begin for mention in flat], np.int64),
-            np.array([mention.end for mention in flat], np.int64),
-            np.array([ENTITY_TYPES.index(mention.type) for mention in flat], np.int64),
-            np.ones(len(flat), np.float32),
-        )
-        found = self._engine.annotate([example.text for _, example in bundle], entities).relations
-        if found is None:
-            raise RuntimeError("The model must give relations, got none.")
-        pairs = found.scored
-        for text, subject, scores in zip(pairs.text.tolist(), pairs.subject.tolist(), pairs.probabilities, strict=True):
-            if mentions[text][subject][1] == 0:
-                by_label = dict(zip(found.labels, scores.tolist(), strict=True))
-                yield json.dumps({"row": bundle[text][0], "probabilities": by_label}, ensure_ascii=False)
+        rows = score_gold_pairs(self._engine, [example for _, example in bundle])
+        for (number, _), probabilities in zip(bundle, rows.tolist(), strict=True):
+            yield json.dumps({"row": number, "probabilities": probabilities})
 
 
 def _pipeline(flags: Sequence[str]) -> beam.Pipeline:

@@ -13,33 +13,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES, TASKS
+from beam_pipelines.model_card import Run, write_card
+from beam_pipelines.training_setup import load_dev_rows, load_objectives, load_teacher, start_model
+from schemas.labels import TASKS
 from transforms.config import require
-from transforms.formats.klue import EntityExample, read_dp, read_ner, read_re, read_tc, split_dependency_examples
-from transforms.models.checkpoint import load_encoder, load_model, resolve_folder, save_model
-from transforms.models.heads import DependencyHead
+from transforms.models.checkpoint import save_model
 from transforms.models.multitask import MultiTaskModel, count_parameters
 from transforms.models.pieces import TextTokenizer
-from transforms.models.spec import SPEC_FILE, ModelSpec
-from transforms.models.training.objectives import (
-    DependencyObjective,
-    EntityObjective,
-    Objective,
-    RelationObjective,
-    TopicObjective,
-    keep_around_pair,
-)
+from transforms.models.spec import SPEC_FILE
+from transforms.models.training.dev_scores import score_dev_rows
 from transforms.models.training.trainer import STATE_FILE, BatchPlan, Step, TrainConfig, train
-from transforms.models.training.treebanks import read_head_final
-from transforms.models.training.weak_entities import (
-    label_weakly,
-    load_entities,
-    read_form_table,
-    read_raw_sentences,
-    save_entities,
-)
-
-WEAK_ENTITIES_FILE: Final = "weak_entities.jsonl"
+from transforms.scoring import Report
 
 DATA_NAMES: Final = {
     "tc": "KLUE-TC (ynat .json or .csv)",
@@ -49,6 +33,21 @@ DATA_NAMES: Final = {
     "ner_raw": "sentences without entity labels, labelled by ner_forms where that is sure",
     "ner_forms": "entity surface forms with fine labels and frequencies",
     "dp_aux": "a CoNLL-U treebank with another scheme: trained through a head of its own, which is not stored",
+    "text": "documents without labels (a file or a glob; .jsonl by the field text, else one a line), which a teacher "
+    "labels",
+}
+
+CONFIG_HELP: Final = {
+    "batch_tokens": "padded tokens in a batch",
+    "encoder_rate": "peak learning rate of the encoder's top layer",
+    "head_rate": "peak learning rate of the heads",
+    "layer_decay": "each layer's rate is that of the layer above times this",
+    "frozen_layers": "so many bottom layers, and the embeddings, keep their weights; -1 trains everything",
+    "warmup_share": "share of the steps with a rising rate; it falls linearly after",
+    "weight_decay": "as in AdamW",
+    "max_pieces": "longer examples are left out, and counted",
+    "seed": "of the order and of dropout",
+    "checkpoint_steps": "steps between checkpoints",
 }
 
 
@@ -57,11 +56,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="klue-beam train",
         description="Fine-tune the tasks of KLUE on one encoder and write a model folder for `annotate --model`.",
-        epilog="Example: klue-beam train --task tc --data ynat.csv --base klue/bert-base --output my-topics",
+        epilog="Example: klue-beam train --task tc --data ynat.csv --base klue/bert-base --output my-topics. "
+        "A smaller student of a model: klue-beam train --task tc,ner,re,dp --base big --teacher big --layers 4 …",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--task", required=True, help=f"comma-separated, out of {','.join(TASKS)}")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--task", required=True, help=f"comma-separated, out of {','.join(TASKS)}")
+    add(
         "--data",
         required=True,
         nargs="+",
@@ -69,35 +70,38 @@ def build_parser() -> argparse.ArgumentParser:
         help="what to learn from; a bare FILE for a single task. Names: "
         + "; ".join(f"{name}: {what}" for name, what in DATA_NAMES.items()),
     )
-    parser.add_argument(
+    add(
         "--base",
         default="klue/bert-base",
         help="hub name or folder of an encoder; or a model folder, whose heads go on where it has the tasks",
     )
-    parser.add_argument(
-        "--output", required=True, help="the model folder; checkpoints lie in it until the run is complete"
-    )
-    parser.add_argument("--name", help="what provenance calls the model (default: the output folder's name)")
-    parser.add_argument(
-        "--epochs", nargs="*", default=[], metavar="NAME=N", help="passes over each data set; fractions are fine"
-    )
-    parser.add_argument(
-        "--all_dp_rows", action="store_true", help="train on the held-out fifth of the KLUE-DP rows too"
+    add("--output", required=True, help="the model folder; checkpoints lie in it until the run is complete")
+    add("--name", help="what provenance calls the model (default: the output folder's name)")
+    add("--epochs", nargs="*", default=[], metavar="NAME=N", help="passes over each data set; fractions are fine")
+    add("--dev", nargs="*", default=[], metavar="TASK=FILE", help="labelled rows to score the model on as it learns")
+    add("--dev_rows", type=int, default=500, help="at most so many of each task")
+    add("--all_dp_rows", action="store_true", help="train on the held-out fifth of the KLUE-DP rows too")
+    add("--layers", type=int, help="of a base that is a model folder, keep so many evenly spaced layers (default: all)")
+    add("--teacher", metavar="FOLDER", help="a model folder to learn from beside the labels: its scores and states")
+    add("--teacher_weight", type=float, default=0.7, help="the teacher's share of the loss; the labels have the rest")
+    add(
+        "--embeddings_of",
+        default="",
+        metavar="NAME",
+        help="store no embedding matrix, but take that of this embedded model (it must be frozen in training)",
     )
     for field in dataclasses.fields(TrainConfig):
-        if field.name not in ("epochs", "bf16"):
-            parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
-    parser.add_argument(
-        "--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it"
-    )
-    parser.add_argument("--pair_layers", type=int, default=2, help="top layers that run again for each entity pair")
-    parser.add_argument(
+        if field.name in CONFIG_HELP:
+            add(f"--{field.name}", type=type(field.default), default=field.default, help=CONFIG_HELP[field.name])
+    add("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it")
+    add("--pair_layers", type=int, default=2, help="top layers that run again for each entity pair")
+    add(
         "--pair_context_chars",
         type=int,
         help="shorten KLUE-RE's rows to so many characters around the pair (default: whole rows)",
     )
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
-    parser.add_argument("--stop_after", type=int, help="stop after so many steps, with a checkpoint to go on from")
+    add("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
+    add("--stop_after", type=int, help="stop after so many steps, with a checkpoint to go on from")
     return parser
 
 
@@ -109,8 +113,9 @@ def main(argv: Sequence[str]) -> int:
         tasks = _tasks(args.task)
         data = _pairs(args.data, "data", default_name=tasks[0] if len(tasks) == 1 else None)
         epochs = _pairs(args.epochs, "epochs")
-        _check_names(tasks, data, epochs)
-        return _run(args, tasks, data, _numbers(epochs), console)
+        dev = _pairs(args.dev, "dev", default_name=tasks[0] if len(tasks) == 1 else None)
+        _check_names(tasks, data, epochs, dev, has_teacher=args.teacher is not None)
+        return _run(args, tasks, data, dev, _numbers(epochs), console)
     except (OSError, ValueError) as error:
         console.print(f"[red]{escape(str(error))}[/red]", highlight=False)
         return 2
@@ -123,18 +128,29 @@ def _tasks(text: str) -> tuple[str, ...]:
     return tuple(task for task in TASKS if task in asked)
 
 
-def _check_names(tasks: Sequence[str], data: Mapping[str, str], epochs: Mapping[str, str]) -> None:
+def _check_names(
+    tasks: Sequence[str],
+    data: Mapping[str, str],
+    epochs: Mapping[str, str],
+    dev: Mapping[str, str],
+    *,
+    has_teacher: bool,
+) -> None:
     """Refuse data that is missing, unknown, or of no use to the tasks."""
     if unknown := [name for name in (*data, *epochs) if name not in DATA_NAMES]:
         raise ValueError(f"`--data` and `--epochs` must name {', '.join(DATA_NAMES)}, got {unknown[0]!r}. Choose one.")
     if missing := [task for task in tasks if task not in data]:
         raise ValueError(f"Each task must have its data, got none for {missing[0]}. Add `--data {missing[0]}=FILE`.")
-    if idle := [name for name in data if name.split("_")[0] not in tasks]:
+    if idle := [name for name in data if name.split("_")[0] not in (*tasks, "text")]:
         raise ValueError(f"`--data` must serve a task of `--task`, got {idle[0]}. Leave it out, or add its task.")
     if ("ner_raw" in data) != ("ner_forms" in data):
         raise ValueError("`ner_raw` and `ner_forms` must be given together, got one of them. Give the other, too.")
+    if "text" in data and not has_teacher:
+        raise ValueError("`text` must have a teacher that labels it, got none. Add `--teacher`, or leave it out.")
     if idle := [name for name in epochs if name not in data]:
         raise ValueError(f"`--epochs` must be of data that is given, got {idle[0]}. Leave it out, or give its data.")
+    if idle := [name for name in dev if name not in tasks]:
+        raise ValueError(f"`--dev` must name a task of `--task`, got {idle[0]}. Leave it out, or add it.")
 
 
 def _numbers(epochs: Mapping[str, str]) -> dict[str, float]:
@@ -158,136 +174,64 @@ def _run(
     args: argparse.Namespace,
     tasks: tuple[str, ...],
     data: Mapping[str, str],
+    dev: Mapping[str, str],
     epochs: Mapping[str, float],
     console: Console,
 ) -> int:
     require(args.threads >= 1, "`--threads` must be at least 1", args.threads, "Leave it out for the default.")
+    require(args.dev_rows >= 1, "`--dev_rows` must be at least 1", args.dev_rows, "Leave it out for the default.")
     folder = Path(args.output)
     if (folder / SPEC_FILE).exists():
         raise ValueError(
             f"`--output` must be a folder without a model, got {folder}. Give another, or remove that one."
         )
-    options = {
-        f.name: getattr(args, f.name) for f in dataclasses.fields(TrainConfig) if f.name not in ("epochs", "bf16")
-    }
+    options = {name: getattr(args, name) for name in CONFIG_HELP}
     config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    model, tokenizer = start_model(args.base, args.name or folder.resolve().name, tasks, args.pair_layers)
+    model, tokenizer = start_model(args, tasks)
+    teacher = load_teacher(args, model, tokenizer)
     extra = nn.ModuleDict()
+    hold_out_dp = not args.all_dp_rows
     objectives = load_objectives(
-        tasks,
-        data,
-        model,
-        extra,
-        folder,
-        hold_out_dp=not args.all_dp_rows,
-        pair_context_chars=args.pair_context_chars,
+        tasks, data, model, extra, folder, hold_out_dp=hold_out_dp, pair_context_chars=args.pair_context_chars
     )
-    sizes = ", ".join(f"{o.name} {len(o.texts):,}" for o in objectives)
+    n_rows = {objective.name: len(objective.texts) for objective in objectives}
+    sizes = ", ".join(f"{name} {count:,}" for name, count in n_rows.items())
     console.print(f"{count_parameters(model):,} parameters; examples: {sizes}", highlight=False)
-    with _Display(console) as display:
+    rows = load_dev_rows(dev, args.dev_rows, args.seed)
+    with _Display(console, model, tokenizer, rows) as display:
         complete = train(
-            model, extra, tokenizer, objectives, config, folder, display.show, args.stop_after, display.show_plan
+            model,
+            extra,
+            tokenizer,
+            objectives,
+            config,
+            folder,
+            display.show,
+            args.stop_after,
+            display.show_plan,
+            display.show_scores,
+            teacher,
         )
     if not complete:
         console.print(f"Stopped. The same command goes on from the checkpoint in {folder}.", highlight=False)
         return 0
     save_model(model, tokenizer, folder)
+    run = Run(data, n_rows, config, args.base, args.teacher, display.n_steps, display.reports)
+    write_card(folder, model, run)
     (folder / STATE_FILE).unlink()
     console.print(f"Trained. The model is in {folder}; use it with --model {folder}.", highlight=False)
     return 0
 
 
-def start_model(base: str, name: str, tasks: tuple[str, ...], pair_layers: int) -> tuple[MultiTaskModel, TextTokenizer]:
-    """Give the model that a run begins with.
-
-    Args:
-      base: a multi-task model that has the tasks goes on with all its heads; any other encoder gets new ones.
-      name: what provenance calls the model.
-      tasks: the tasks to learn.
-      pair_layers: top layers that run again for each entity pair, in a new relation head.
-
-    Raises:
-      ValueError: if there is no such base.
-    """
-    folder = resolve_folder(base)
-    if folder is not None and set(tasks) <= set(ModelSpec.load(folder).tasks):
-        model, tokenizer = load_model(folder)
-        model.spec = dataclasses.replace(model.spec, name=name)
-        return model, tokenizer
-    # The mentions that only KLUE-RE marks are learnt from it, beside the entities of KLUE-NER.
-    mention_types = RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else ()
-    spec = ModelSpec(name=name, tasks=tasks, mention_types=mention_types, pair_layers=pair_layers)
-    encoder, tokenizer = load_encoder(base)
-    model = MultiTaskModel(spec, encoder)
-    model.copy_pair_layers()
-    return model, tokenizer
-
-
-def load_objectives(
-    tasks: Sequence[str],
-    data: Mapping[str, str],
-    model: MultiTaskModel,
-    extra: nn.ModuleDict,
-    folder: Path,
-    *,
-    hold_out_dp: bool,
-    pair_context_chars: int | None = None,
-) -> list[Objective]:
-    """Read the data sets of a run.
-
-    Args:
-      tasks: the tasks to learn.
-      data: file by name (DATA_NAMES).
-      model: gives label sets and sizes.
-      extra: heads that serve training only are added to it.
-      folder: the run's folder; weak labels are made once and kept there.
-      hold_out_dp: leave out the fifth of the KLUE-DP rows that scores are quoted on.
-      pair_context_chars: code points around the pair that KLUE-RE's rows are shortened to; None for whole rows.
-    """
-    spec = model.spec
-    objectives: list[Objective] = []
-    if "tc" in tasks:
-        objectives.append(TopicObjective("tc", read_tc(data["tc"]), spec.topics))
-    if "ner" in tasks:
-        gold = read_ner(data["ner"])
-        objectives.append(EntityObjective("ner", gold, spec.ner_types))
-        if "ner_raw" in data and "ner_forms" in data:
-            weak = _weak_entities(data, gold, folder / WEAK_ENTITIES_FILE)
-            objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
-    if "re" in tasks:
-        rows = read_re(data["re"])
-        if pair_context_chars is not None:
-            rows = [keep_around_pair(row, pair_context_chars) for row in rows]
-        objectives.append(RelationObjective("re", rows, spec.relations, spec.mention_types))
-    if "dp" in tasks:
-        trees = read_dp(data["dp"])
-        trees = split_dependency_examples(trees)[0] if hold_out_dp else trees
-        objectives.append(DependencyObjective("dp", trees, DEPRELS))
-        if "dp_aux" in data:
-            others = read_head_final(data["dp_aux"])
-            deprels = sorted({deprel for tree in others for deprel in tree.deprels})
-            size = model.encoder.config.hidden_size
-            head = DependencyHead(size, spec.arc_size, spec.label_size, len(deprels))
-            extra["dp_aux"] = head
-            objectives.append(DependencyObjective("dp_aux", others, deprels, head))
-    return objectives
-
-
-def _weak_entities(data: Mapping[str, str], gold: Sequence[EntityExample], path: Path) -> list[EntityExample]:
-    if not path.exists():
-        texts = read_raw_sentences(data["ner_raw"], gold)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_entities(path, label_weakly(texts, read_form_table(data["ner_forms"]), gold))
-    return load_entities(path)
-
-
 class _Display:
     """A progress bar on a terminal, a line now and then elsewhere; losses are running means by data set."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(
+        self, console: Console, model: MultiTaskModel, tokenizer: TextTokenizer, dev: Mapping[str, Sequence[Any]]
+    ) -> None:
+        self._console, self._model, self._tokenizer, self._dev = console, model, tokenizer, dev
         self._means: dict[str, float] = {}
         self._progress = Progress(
             TextColumn("training"),
@@ -299,6 +243,8 @@ class _Display:
             disable=not console.is_terminal,
         )
         self._bar: Any = None
+        self.n_steps = 0
+        self.reports: dict[str, Report] = {}
 
     def __enter__(self) -> "_Display":
         self._progress.start()
@@ -308,10 +254,15 @@ class _Display:
         self._progress.stop()
 
     def show_plan(self, plan: BatchPlan) -> None:
+        self.n_steps = len(plan.batches)
         left_out = ", ".join(f"{name} {count:,}" for name, count in plan.left_out.items() if count)
-        self._console.print(
-            f"{len(plan.batches):,} steps; left out as too long: {left_out or 'nothing'}", highlight=False
-        )
+        self._print(f"{self.n_steps:,} steps; left out as too long: {left_out or 'nothing'}")
+
+    def show_scores(self, step: int) -> None:
+        if self._dev:
+            self.reports = score_dev_rows(self._model, self._tokenizer, self._dev)
+            metrics = (f"{task} {name} {v:.1f}" for task, r in self.reports.items() for name, v in r.metrics.items())
+            self._print(f"step {step}/{self.n_steps}  dev {', '.join(metrics)}")
 
     def show(self, step: Step) -> None:
         mean = self._means.get(step.objective, step.loss)
@@ -322,10 +273,10 @@ class _Display:
                 self._bar = self._progress.add_task("", total=step.n_steps)
             self._progress.update(self._bar, completed=step.step, description=losses)
         elif step.step % 50 == 0 or step.step == step.n_steps:
-            self._console.print(
-                f"step {step.step}/{step.n_steps}  loss {losses}  {step.tokens_per_second:.0f} tokens/s",
-                highlight=False,
-            )
+            self._print(f"step {step.step}/{step.n_steps}  loss {losses}  {step.tokens_per_second:.0f} tokens/s")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def test_a_model_goes_on_with_all_its_heads(base: Path, data: dict[str, Path], t
         (["--task", "tc,tv"], "`--task` must be out of tc, ner, re, dp, got 'tv'"),
         (["--task", "ner"], "Each task must have its data, got none for ner"),
         (["--data", "tc=/no/such.json"], "No such file or directory"),
-        (["--data", "tx=file"], "must name tc, ner, re, dp, ner_raw, ner_forms, dp_aux, got 'tx'"),
+        (["--data", "tx=file"], "must name tc, ner, re, dp, ner_raw, ner_forms, dp_aux, text, got 'tx'"),
         (["--epochs", "tc=viele"], "`--epochs` must be NAME=NUMBER"),
         (["--epochs", "dp=2"], "`--epochs` must be of data that is given, got dp"),
         (["--epochs", "2"], "--epochs must be NAME=VALUE, got '2'"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -31,12 +32,14 @@ MODEL_FILES: Final = (".json", ".safetensors", ".txt", ".model")
 
 
 def hash_folder(folder: Path) -> str:
-    """Hash a model's files, names and bytes.
+    """Hash a model's files, names and bytes; where it has the embeddings of another model, that one's too.
 
     Returns:
       The sha256 as a hex digest.
     """
     digest = hashlib.sha256()
+    if (folder / SPEC_FILE).is_file() and (lender := ModelSpec.load(folder).embeddings_of):
+        digest.update(hash_folder(_find_lender(lender)).encode())
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in MODEL_FILES and not path.name.startswith("."):
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
@@ -70,6 +73,27 @@ def dequantize_rows(quantized: Tensor, scale: Tensor) -> Tensor:
     return quantized.float() * scale.float().view(-1, *([1] * (quantized.dim() - 1)))
 
 
+def _find_lender(name: str) -> Path:
+    folder = resolve_folder(name)
+    if folder is None or ModelSpec.load(folder).embeddings_of:
+        raise ValueError(
+            f"`embeddings_of` must name a model with embeddings of its own, got {name!r}. Give an embedded model's "
+            "name, or leave it out."
+        )
+    return folder
+
+
+def _borrow_embeddings(lender: str, name: str) -> Tensor:
+    """Read the weight of this name out of another model. Shape: (n_pieces, H)."""
+    with safe_open(_find_lender(lender) / WEIGHTS_FILE, "pt") as weights:
+        return dequantize_rows(weights.get_tensor(name), weights.get_tensor(name + SCALE_SUFFIX))
+
+
+def _embeddings_name(model: MultiTaskModel) -> str:
+    matrix = model.encoder.get_input_embeddings().weight
+    return next(name for name, parameter in model.named_parameters() if parameter is matrix)
+
+
 def save_model(model: MultiTaskModel, tokenizer: TextTokenizer, folder: Path) -> None:
     """Write a model folder: weights (matrices as int8), encoder configuration, spec, tokenizer.
 
@@ -77,10 +101,21 @@ def save_model(model: MultiTaskModel, tokenizer: TextTokenizer, folder: Path) ->
       model: on any device.
       tokenizer: the one that the encoder was trained with.
       folder: made if absent.
+
+    Raises:
+      ValueError: if the spec says that the embeddings are another model's, and they are not.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stored: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
+    weights = model.state_dict()
+    if lender := model.spec.embeddings_of:
+        name = _embeddings_name(model)
+        if not torch.equal(weights.pop(name).cpu(), _borrow_embeddings(lender, name)):
+            raise ValueError(
+                f"The embeddings must be those of {lender!r} (`embeddings_of`), got other ones. Keep them frozen in "
+                "training, or leave `embeddings_of` out."
+            )
+    for name, tensor in weights.items():
         if tensor.dim() >= 2 and tensor.is_floating_point():
             stored[name], stored[name + SCALE_SUFFIX] = quantize_rows(tensor)
         elif tensor.is_floating_point():
@@ -116,6 +151,8 @@ def load_model(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
             for name, tensor in stored.items()
             if not name.endswith(SCALE_SUFFIX)
         }
+        if spec.embeddings_of:
+            weights[_embeddings_name(model)] = _borrow_embeddings(spec.embeddings_of, _embeddings_name(model))
         missing, unexpected = model.load_state_dict(weights, strict=False)
         missing = [name for name in missing if not name.endswith("position_ids")]
         if missing or unexpected:

@@ -46,6 +46,8 @@ class ModelSpec:
       arc_size, label_size: widths of the dependency head.
       min_entity_score: an entity of `ner_types` that scores less is left out.
       min_inside_score: the same for any entity that begins inside a word.
+      embeddings_of: a model with the same vocabulary whose embedding matrix this one has, and does not store; empty for
+        one with a matrix of its own.
       calibration: by output: tc, ner, mention, re, arc, deprel.
     """
 
@@ -63,6 +65,7 @@ class ModelSpec:
     label_size: int = 64
     min_entity_score: float = 0.0
     min_inside_score: float = 0.0
+    embeddings_of: str = ""
     calibration: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)
 
     def save(self, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,7 @@ class Output:
       item_weights: how much each item counts; None for all alike. Shape: (n_items,).
       weight: how much this output counts in the loss.
       label_smoothing: of its cross entropy.
+      is_padded: whether an item without a label is padding, and none that a teacher could label.
     """
 
     logits: Tensor
@@ -52,6 +53,7 @@ class Output:
     item_weights: Tensor | None = None
     weight: float = 1.0
     label_smoothing: float = 0.0
+    is_padded: bool = False
 
     def loss(self) -> Tensor:
         """Give the weighted mean cross entropy; 0 where nothing is known."""
@@ -62,6 +64,20 @@ class Output:
         if self.item_weights is not None:
             weights = weights * self.item_weights
         return self.weight * (each * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+class States(NamedTuple):
+    """What an encoder makes of a padded batch.
+
+    Attributes:
+      hidden: the last states. Shape: (B, L, H).
+      lower: those below the layers that run again for pairs. Shape: (B, L, H).
+      mask: 1 for a token. Shape: (B, L).
+    """
+
+    hidden: Tensor
+    lower: Tensor
+    mask: Tensor
 
 
 class Objective(Protocol):
@@ -78,12 +94,13 @@ class Objective(Protocol):
         ...
 
     def outputs(
-        self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
+        self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
     ) -> dict[str, Output]:
-        """Run a batch.
+        """Run the heads on a batch.
 
         Args:
-          model: the model in training.
+          model: whose heads.
+          states: what its encoder made of the batch.
           encoded, inputs: the batch's texts, one unit each.
           index: which examples these are. Shape: (batch_size,).
 
@@ -105,6 +122,14 @@ def encode_batch(texts: Sequence[str], tokenizer: TextTokenizer) -> tuple[Encode
     return encoded, pad_units(encoded, whole_units(encoded), tokenizer)
 
 
+def run_encoder(model: MultiTaskModel, inputs: PaddedInputs) -> States:
+    """Run a model's encoder on a batch."""
+    device = device_of(model)
+    mask = to_tensor(inputs.mask, device)
+    hidden, lower = model(to_tensor(inputs.input_ids, device), mask)
+    return States(hidden, lower, mask)
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Tell where a model's weights are."""
     return next(model.parameters()).device
@@ -121,16 +146,14 @@ class TopicObjective:
     def outputs(
         self,
         model: MultiTaskModel,
+        states: States,
         encoded: EncodedTexts,  # noqa: ARG002 - the same call for every objective
-        inputs: PaddedInputs,
+        inputs: PaddedInputs,  # noqa: ARG002
         index: Ints,
     ) -> dict[str, Output]:
         """See Objective: tc."""
-        device = device_of(model)
-        mask = to_tensor(inputs.mask, device)
-        hidden, _ = model(to_tensor(inputs.input_ids, device), mask)
-        logits = model.topic(hidden, mask).float()
-        return {"tc": Output(logits, to_tensor(self.labels[index], device), label_smoothing=0.05)}
+        logits = model.topic(states.hidden, states.mask).float()
+        return {"tc": Output(logits, to_tensor(self.labels[index], logits.device), label_smoothing=0.05)}
 
 
 class EntityObjective:
@@ -143,14 +166,12 @@ class EntityObjective:
         self.tags = [np.array([IGNORE if tag is None else tag_ids[tag] for tag in e.tags]) for e in examples]
 
     def outputs(
-        self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
+        self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
     ) -> dict[str, Output]:
         """See Objective: ner, white space left out."""
-        device = device_of(model)
-        hidden, _ = model(to_tensor(inputs.input_ids, device), to_tensor(inputs.mask, device))
         chars = index_chars(encoded, whole_units(encoded), inputs.n_prefix)
         labels = np.concatenate([self.tags[i] for i in index])[chars.char]
-        return {"ner": Output(tag_logits(model.entity, hidden, chars), to_tensor(labels, device))}
+        return {"ner": Output(tag_logits(model.entity, states.hidden, chars), to_tensor(labels, device_of(model)))}
 
 
 def tag_logits(head: nn.Module, hidden: Tensor, chars: CharIndex) -> Tensor:
@@ -177,23 +198,22 @@ class RelationObjective:
         self.tag_ids = {tag: i for i, tag in enumerate(bio_tags(mention_types))}
 
     def outputs(
-        self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
+        self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
     ) -> dict[str, Output]:
         """See Objective: re, and mention where the model has that head."""
         device = device_of(model)
-        mask = to_tensor(inputs.mask, device)
-        hidden, lower = model(to_tensor(inputs.input_ids, device), mask)
         units = whole_units(encoded)
         batch = [self.examples[i] for i in index]
         lengths = inputs.mask.sum(1)
-        states = join_states([(np.arange(len(batch)), lengths, flatten_states(lower, mask))], len(batch), lower)
-        pairs = _locate_pairs(encoded, units, inputs.n_prefix, states, batch)
-        logits = model.relation(states.states, to_tensor(pairs, device)).float()
+        tokens = flatten_states(states.lower, states.mask)
+        flat = join_states([(np.arange(len(batch)), lengths, tokens)], len(batch), tokens)
+        pairs = _locate_pairs(encoded, units, inputs.n_prefix, flat, batch)
+        logits = model.relation(flat.states, to_tensor(pairs, device)).float()
         outputs = {"re": Output(logits, to_tensor(self.labels[index], device), label_smoothing=0.1)}
         if model.spec.mention_types and "ner" in model.spec.tasks:
             chars = index_chars(encoded, units, inputs.n_prefix)
             tags, weights = (to_tensor(a[chars.char], device) for a in self._mention_tags(batch, encoded.chars.offsets))
-            outputs["mention"] = Output(tag_logits(model.mention, hidden, chars), tags, weights, weight=0.5)
+            outputs["mention"] = Output(tag_logits(model.mention, states.hidden, chars), tags, weights, weight=0.5)
         return outputs
 
     def _mention_tags(self, batch: Sequence[RelationExample], offsets: Ints) -> tuple[Ints, npt.NDArray[np.float32]]:
@@ -276,22 +296,21 @@ class DependencyObjective:
         self.head = head
 
     def outputs(
-        self, model: MultiTaskModel, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
+        self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
     ) -> dict[str, Output]:
         """See Objective: arc and deprel."""
         device = device_of(model)
-        hidden, _ = model(to_tensor(inputs.input_ids, device), to_tensor(inputs.mask, device))
         where = index_eojeols(encoded, np.arange(len(index)), inputs.n_prefix)
         parser = self.head if self.head is not None else model.dependency
         arcs, dependents, candidates = parser(
-            hidden, *(to_tensor(column, device) for column in (where.first, where.last, where.n_eojeols))
+            states.hidden, *(to_tensor(column, device) for column in (where.first, where.last, where.n_eojeols))
         )
         gold = to_tensor(_pad([self.heads[i] for i in index]), device)
         labels = to_tensor(_pad([self.labels[i] for i in index]), device)
         label_logits = parser.score_labels(dependents, candidates, gold.clamp(min=0))
         return {
-            "arc": Output(arcs.float().flatten(0, 1), gold.flatten()),
-            "deprel": Output(label_logits.float().flatten(0, 1), labels.flatten()),
+            "arc": Output(arcs.float().flatten(0, 1), gold.flatten(), is_padded=True),
+            "deprel": Output(label_logits.float().flatten(0, 1), labels.flatten(), is_padded=True),
         }
 
 
@@ -307,7 +326,7 @@ def run_objective(
 ) -> dict[str, Output]:
     """Tokenise a batch of an objective's examples and run it. Shape of index: (batch_size,)."""
     encoded, inputs = encode_batch([objective.texts[i] for i in index], tokenizer)
-    return objective.outputs(model, encoded, inputs, index)
+    return objective.outputs(model, run_encoder(model, inputs), encoded, inputs, index)
 
 
 def total_loss(outputs: dict[str, Output]) -> Tensor:

@@ -18,7 +18,8 @@ from transforms.config import require
 from transforms.models.batching import count_max_pieces
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
-from transforms.models.training.objectives import Objective, device_of, encode_batch, total_loss
+from transforms.models.training.distillation import distillation_loss
+from transforms.models.training.objectives import Objective, device_of, encode_batch, run_encoder, total_loss
 
 STATE_FILE: Final = "training_state.pt"
 LOG_FILE: Final = "training_log.jsonl"
@@ -95,6 +96,24 @@ class Batch:
 
     objective: int
     index: Ints
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Teacher:
+    """What a student learns from beside its labels.
+
+    Attributes:
+      model: in evaluation mode, checked by `check_teacher`.
+      sha256: of its folder; a run goes on only with the same teacher.
+      weight: the teacher's share of the loss, from 0 to 1; the labels have the rest.
+    """
+
+    model: MultiTaskModel
+    sha256: str
+    weight: float
+
+    def __post_init__(self) -> None:
+        require(0 < self.weight <= 1, "`teacher_weight` must be above 0 and at most 1", self.weight, "Give 0.7.")
 
 
 def plan_batches(
@@ -189,6 +208,8 @@ def train(
     on_step: Callable[[Step], None] = lambda _: None,
     stop_after: int | None = None,
     on_plan: Callable[[BatchPlan], None] = lambda _: None,
+    on_checkpoint: Callable[[int], None] = lambda _: None,
+    teacher: Teacher | None = None,
 ) -> bool:
     """Train a model, going on from the folder's checkpoint if there is one.
 
@@ -201,6 +222,8 @@ def train(
       on_step: hears of each step.
       stop_after: stop (with a checkpoint) after so many steps of this call.
       on_plan: hears what the run will be, before its first step.
+      on_checkpoint: hears the step of each checkpoint, the last step's too; the model is its to run in evaluation mode.
+      teacher: what to learn from beside the labels.
 
     Returns:
       Whether the run is complete.
@@ -213,24 +236,25 @@ def train(
     on_plan(plan)
     batches = plan.batches
     optimizer = torch.optim.AdamW(parameter_groups(model, extra, config), betas=(0.9, 0.98))
-    fingerprint = _fingerprint(model, objectives, config)
+    fingerprint = _fingerprint(model, objectives, config, teacher)
     first = _resume(folder / STATE_FILE, model, extra, optimizer, fingerprint)
     if first == 0:
         torch.manual_seed(config.seed)
-    model.train()
-    extra.train()
     with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
         for step in range(first, len(batches)):
             if stop_after is not None and step - first >= stop_after:
                 _checkpoint(folder / STATE_FILE, model, extra, optimizer, fingerprint, step)
                 return False
-            done = _step(model, tokenizer, objectives, batches, step, optimizer, config)
+            model.train()
+            extra.train()
+            done = _step(model, tokenizer, objectives, batches, step, optimizer, config, teacher)
             log.write(json.dumps(done._asdict()) + "\n")
             on_step(done)
-            if (step + 1) % config.checkpoint_steps == 0:
+            if (step + 1) % config.checkpoint_steps == 0 or step + 1 == len(batches):
                 log.flush()
                 _checkpoint(folder / STATE_FILE, model, extra, optimizer, fingerprint, step + 1)
-    _checkpoint(folder / STATE_FILE, model, extra, optimizer, fingerprint, len(batches))
+                model.eval()
+                on_checkpoint(step + 1)
     model.eval()
     return True
 
@@ -243,6 +267,7 @@ def _step(
     step: int,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
+    teacher: Teacher | None,
 ) -> Step:
     began = time.perf_counter()
     objective = objectives[batches[step].objective]
@@ -252,7 +277,15 @@ def _step(
         group["lr"] = group["peak_rate"] * share
     with torch.autocast(device_of(model).type, dtype=torch.bfloat16, enabled=config.bf16):
         encoded, inputs = encode_batch([objective.texts[i] for i in index], tokenizer)
-        loss = total_loss(objective.outputs(model, encoded, inputs, index))
+        states = run_encoder(model, inputs)
+        outputs = objective.outputs(model, states, encoded, inputs, index)
+        loss = total_loss(outputs)
+        if teacher is not None:
+            with torch.no_grad():
+                their_states = run_encoder(teacher.model, inputs)
+                theirs = objective.outputs(teacher.model, their_states, encoded, inputs, index)
+            distance = distillation_loss(outputs, theirs, states, their_states)
+            loss = (1 - teacher.weight) * loss + teacher.weight * distance
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -274,13 +307,16 @@ def rate_share(step: int, n_steps: int, warmup_share: float) -> float:
     return (n_steps - step) / max(1, n_steps - warmup)
 
 
-def _fingerprint(model: MultiTaskModel, objectives: Sequence[Objective], config: TrainConfig) -> str:
+def _fingerprint(
+    model: MultiTaskModel, objectives: Sequence[Objective], config: TrainConfig, teacher: Teacher | None
+) -> str:
     """Name everything that a run's weights follow from but the base: configuration, model and data."""
     digests = {}
     for objective in objectives:
         digest = hashlib.sha256("\n".join(objective.texts).encode())
         digests[objective.name] = [len(objective.texts), digest.hexdigest()]
-    return json.dumps([dataclasses.asdict(config), dataclasses.asdict(model.spec), digests], sort_keys=True)
+    asked = [] if teacher is None else [teacher.sha256, teacher.weight]
+    return json.dumps([dataclasses.asdict(config), dataclasses.asdict(model.spec), digests, asked], sort_keys=True)
 
 
 def _checkpoint(

@@ -1,0 +1,176 @@
+"""What a training run begins with: its model, its data, its teacher."""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from torch import nn
+
+from schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES
+from transforms.formats.klue import EntityExample, read_dp, read_ner, read_re, read_tc, split_dependency_examples
+from transforms.models.checkpoint import hash_folder, load_encoder, load_model, resolve_folder
+from transforms.models.heads import DependencyHead
+from transforms.models.multitask import MultiTaskModel
+from transforms.models.pieces import TextTokenizer
+from transforms.models.spec import ModelSpec
+from transforms.models.training.distillation import TextObjective, check_teacher
+from transforms.models.training.objectives import (
+    DependencyObjective,
+    EntityObjective,
+    Objective,
+    RelationObjective,
+    TopicObjective,
+    keep_around_pair,
+)
+from transforms.models.training.student import keep_layers
+from transforms.models.training.texts import read_sentences
+from transforms.models.training.trainer import Teacher
+from transforms.models.training.treebanks import read_head_final
+from transforms.models.training.weak_entities import (
+    label_weakly,
+    load_entities,
+    read_form_table,
+    read_raw_sentences,
+    save_entities,
+)
+
+WEAK_ENTITIES_FILE: Final = "weak_entities.jsonl"
+
+READERS: Final[Mapping[str, Any]] = {"tc": read_tc, "ner": read_ner, "re": read_re, "dp": read_dp}
+
+
+def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[MultiTaskModel, TextTokenizer]:
+    """Give the model that a run begins with.
+
+    Args:
+      options: of `klue-beam train`. A `base` that is a multi-task model with the tasks goes on with all its heads; any
+        other encoder gets new ones.
+      tasks: the tasks to learn.
+
+    Raises:
+      ValueError: if there is no such base, or it cannot be cut to so many layers.
+    """
+    name = options.name or Path(options.output).resolve().name
+    folder = resolve_folder(options.base)
+    if folder is not None and set(tasks) <= set(ModelSpec.load(folder).tasks):
+        model, tokenizer = load_model(folder)
+        if options.layers is not None:
+            model = keep_layers(model, options.layers, min(options.pair_layers, model.spec.pair_layers))
+        # What was fitted on the base's scores does not hold for those of the model to come.
+        spec = dataclasses.replace(model.spec, calibration={}, min_entity_score=0.0, min_inside_score=0.0)
+        model.spec = dataclasses.replace(spec, name=name, embeddings_of=options.embeddings_of)
+        return model, tokenizer
+    if options.layers is not None:
+        raise ValueError(
+            f"`--layers` must be given with a base that is a model folder with the tasks, got {options.base!r}. "
+            "Train that first, then a student of it."
+        )
+    # The mentions that only KLUE-RE marks are learnt from it, beside the entities of KLUE-NER.
+    spec = ModelSpec(
+        name=name,
+        tasks=tasks,
+        mention_types=RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else (),
+        pair_layers=options.pair_layers,
+        embeddings_of=options.embeddings_of,
+    )
+    encoder, tokenizer = load_encoder(options.base)
+    model = MultiTaskModel(spec, encoder)
+    model.copy_pair_layers()
+    return model, tokenizer
+
+
+def load_teacher(options: argparse.Namespace, student: MultiTaskModel, tokenizer: TextTokenizer) -> Teacher | None:
+    """Load the teacher, if one is asked for.
+
+    Raises:
+      ValueError: if it is no multi-task model, or the student cannot learn from it.
+    """
+    if options.teacher is None:
+        return None
+    folder = resolve_folder(options.teacher)
+    if folder is None:
+        raise ValueError(
+            f"`--teacher` must be a model folder that `klue-beam train` wrote, got {options.teacher!r}. Check the path."
+        )
+    teacher, its_tokenizer = load_model(folder)
+    check_teacher(teacher, its_tokenizer, student, tokenizer)
+    return Teacher(teacher, hash_folder(folder), options.teacher_weight)
+
+
+def load_objectives(
+    tasks: Sequence[str],
+    data: Mapping[str, str],
+    model: MultiTaskModel,
+    extra: nn.ModuleDict,
+    folder: Path,
+    *,
+    hold_out_dp: bool,
+    pair_context_chars: int | None = None,
+) -> list[Objective]:
+    """Read the data sets of a run.
+
+    Args:
+      tasks: the tasks to learn.
+      data: file by name.
+      model: gives label sets and sizes.
+      extra: heads that serve training only are added to it.
+      folder: the run's folder; weak labels are made once and kept there.
+      hold_out_dp: leave out the fifth of the KLUE-DP rows that scores are quoted on.
+      pair_context_chars: code points around the pair that KLUE-RE's rows are shortened to; None for whole rows.
+    """
+    spec = model.spec
+    objectives: list[Objective] = []
+    if "tc" in tasks:
+        objectives.append(TopicObjective("tc", read_tc(data["tc"]), spec.topics))
+    if "ner" in tasks:
+        gold = read_ner(data["ner"])
+        objectives.append(EntityObjective("ner", gold, spec.ner_types))
+        if "ner_raw" in data and "ner_forms" in data:
+            weak = _weak_entities(data, gold, folder / WEAK_ENTITIES_FILE)
+            objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
+    if "re" in tasks:
+        rows = read_re(data["re"])
+        if pair_context_chars is not None:
+            rows = [keep_around_pair(row, pair_context_chars) for row in rows]
+        objectives.append(RelationObjective("re", rows, spec.relations, spec.mention_types))
+    if "dp" in tasks:
+        trees = read_dp(data["dp"])
+        trees = split_dependency_examples(trees)[0] if hold_out_dp else trees
+        objectives.append(DependencyObjective("dp", trees, DEPRELS))
+        if "dp_aux" in data:
+            others = read_head_final(data["dp_aux"])
+            deprels = sorted({deprel for tree in others for deprel in tree.deprels})
+            head = DependencyHead(model.encoder.config.hidden_size, spec.arc_size, spec.label_size, len(deprels))
+            extra["dp_aux"] = head
+            objectives.append(DependencyObjective("dp_aux", others, deprels, head))
+    if "text" in data:
+        objectives.append(TextObjective("text", read_sentences(data["text"])))
+    return objectives
+
+
+def _weak_entities(data: Mapping[str, str], gold: Sequence[EntityExample], path: Path) -> list[EntityExample]:
+    if not path.exists():
+        texts = read_raw_sentences(data["ner_raw"], gold)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_entities(path, label_weakly(texts, read_form_table(data["ner_forms"]), gold))
+    return load_entities(path)
+
+
+def load_dev_rows(files: Mapping[str, str], n_rows: int, seed: int) -> dict[str, list[Any]]:
+    """Read rows to score a model in training on; of KLUE-DP those that training leaves out.
+
+    Args:
+      files: file by task.
+      n_rows: at most so many of each, chosen by the seed.
+      seed: of the choice.
+    """
+    chosen = {}
+    for task, path in files.items():
+        rows = list(READERS[task](path))
+        rows = list(split_dependency_examples(rows)[1]) if task == "dp" else rows
+        order = np.sort(np.random.default_rng(seed).permutation(len(rows))[:n_rows])
+        chosen[task] = [rows[i] for i in order]
+    return chosen

@@ -1,0 +1,175 @@
+"""`klue-beam train --teacher`: a smaller student of a model; scores while training; the card of what comes out."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from beam_pipelines.train import main
+from schemas.labels import TASKS
+from tests.beam_pipelines.test_train import command, losses
+from tests.klue_rows import write_all
+from tests.tiny_models import SENTENCES, tiny_checkpoint
+from tests.transforms.test_annotate import make_rows
+from transforms.annotate import annotate
+from transforms.config import ModelConfig
+from transforms.models import checkpoint
+from transforms.models.checkpoint import hash_folder, load_model
+from transforms.models.loading import load_engines, resolve_models
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_all(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "docs.jsonl.gz"
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps({"id": i, "text": " ".join(SENTENCES)}, ensure_ascii=False) + "\n" for i in range(3))
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_a_student_comes_close_to_its_teacher(
+    base: Path, data: dict[str, Path], documents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of three layers learns from the whole model alone: its distance falls, on labelled rows and plain text."""
+    more = ["--layers", "1", "--teacher", str(base), "--teacher_weight", "1", "--dev", f"tc={data['tc']}"]
+    passes = ["--epochs", "tc=6", "ner=3", "re=2", "dp=3", "text=40", "--dev_rows", "50", "--checkpoint_steps", "30"]
+    call = command(base, data, tmp_path / "student", *more, *passes)
+    at = call.index("--data") + 1
+    assert main([*call[:at], f"text={documents}", *call[at:]]) == 0
+    for name, values in losses(tmp_path / "student").items():
+        third = max(1, len(values) // 3)
+        assert sum(values[-third:]) < 0.97 * sum(values[:third]), (name, values)
+    err = said(capsys)
+    assert "text 6" in err, "the distinct sentences of the documents"
+    assert err.count("dev tc macro_f1") >= 2
+    student, _ = load_model(tmp_path / "student")
+    assert student.encoder.config.num_hidden_layers == 1
+    models = dict.fromkeys(TASKS, str(tmp_path / "student"))
+    rows, rejects = annotate(make_rows(SENTENCES), load_engines(resolve_models(ModelConfig(models=models))))
+    assert (rows.num_rows, rejects.num_rows) == (len(SENTENCES), 0)
+    card = (tmp_path / "student" / "README.md").read_text(encoding="utf-8")
+    for line in ("| teacher | model |", "| text | docs.jsonl.gz | 6 | 40.0 |", "| seed | 1 |", "| tc | macro_f1 |"):
+        assert line in card
+    assert str(tmp_path) not in card
+
+
+def test_a_student_begins_as_its_teachers_layers(base: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    """With everything frozen but a head, the other weights are copies of the last layer's and of the heads'."""
+    output = tmp_path / "student"
+    more = ["--layers", "1", "--frozen_layers", "1", "--epochs", "dp=1"]
+    assert main(command(base, data, output, *more, tasks=("dp",))) == 0
+    teacher, student = (load_model(folder)[0].state_dict() for folder in (base, output))
+    for name, weight in student.items():
+        if not name.startswith("dependency."):
+            assert torch.equal(weight, teacher[name.replace("encoder.encoder.layer.0.", "encoder.encoder.layer.2.")])
+
+
+def test_embeddings_can_be_another_models(
+    base: Path,
+    data: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A student can leave its frozen embeddings to the model that it took them from; both are hashed."""
+    home = tmp_path / "embedded"
+    shutil.copytree(base, home / "lender")
+    monkeypatch.setattr(checkpoint, "EMBEDDED_DIR", home)
+    more = ["--embeddings_of", "lender", "--epochs", "tc=0.2"]
+    assert main([*command(base, data, tmp_path / "model", *more, "--frozen_layers", "0", tasks=("tc",))]) == 0
+    name = "encoder.embeddings.word_embeddings.weight"
+    assert name not in load_file(tmp_path / "model" / "model.safetensors")
+    borrowed = load_model(tmp_path / "model")[0].state_dict()[name]
+    assert torch.equal(borrowed, load_model(base)[0].state_dict()[name])
+    before = hash_folder(tmp_path / "model")
+    tiny_checkpoint(home / "lender", seed=2)
+    assert hash_folder(tmp_path / "model") != before
+    assert main(command(base, data, tmp_path / "other", *more, tasks=("tc",))) == 2
+    assert "The embeddings must be those of 'lender' (`embeddings_of`), got other ones" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--teacher", "/no/such"], "`--teacher` must be a model folder that `klue-beam train` wrote, got '/no/such'"),
+        (["--teacher", "BASE", "--teacher_weight", "0"], "`teacher_weight` must be above 0 and at most 1, got 0.0"),
+        (["--teacher", "TC"], "A teacher must have the student's tasks, got one without ner"),
+        (["--layers", "4"], "`layers` must be from 1 to the base's 3, got 4"),
+        (
+            ["--base", "TC", "--layers", "1"],
+            "`--layers` must be given with a base that is a model folder with the tasks",
+        ),
+        (["--embeddings_of", "none"], "`embeddings_of` must name a model with embeddings of its own, got 'none'"),
+        (["--dev", "re=x", "tv=y"], "`--dev` must name a task of `--task`, got tv"),
+        (["--dev_rows", "0"], "`--dev_rows` must be at least 1, got 0"),
+        (["--data", "text=x", "ALL"], "`text` must have a teacher that labels it, got none"),
+        (["--teacher", "BASE", "--data", "text=/no/such*", "ALL"], "got '/no/such*'. Check it."),
+    ],
+)
+def test_a_wrong_call_is_refused(
+    base: Path,
+    data: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: list[str],
+    message: str,
+) -> None:
+    """The exit code is 2, and the message has the rule and the value got."""
+    alone = tiny_checkpoint(tmp_path / "alone", tasks=("tc",))
+    files = [f"{task}={data[task]}" for task in TASKS]
+    named = {"BASE": [str(base)], "TC": [str(alone)], "ALL": files}
+    more = [part for word in change for part in named.get(word, [word])]
+    assert (
+        main(command(base, data, tmp_path / "model", "--epochs", "tc=0.01", "ner=0.01", "re=0.01", "dp=0.01", *more))
+        == 2
+    )
+    assert message in said(capsys)
+
+
+def test_a_teacher_of_other_pieces_or_labels_is_refused(
+    base: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A student reads what its teacher reads, and scores what it scores."""
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    spec = json.loads((other / "klue_beam.json").read_text())
+    spec["relations"] = [*spec["relations"][:-1], "per:neighbour"]
+    (other / "klue_beam.json").write_text(json.dumps(spec))
+    assert main(command(base, data, tmp_path / "model", "--teacher", str(other), tasks=("re",))) == 2
+    assert "A teacher must have the student's labels, got other relations: no_relation" in said(capsys)
+    shutil.rmtree(other)
+    shutil.copytree(base, other)
+    tokenizer = json.loads((other / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"][-1][0] = "새말"
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert main(command(base, data, tmp_path / "model", "--teacher", str(other), tasks=("re",))) == 2
+    assert "A teacher must read the same pieces as its student, got another vocabulary" in said(capsys)
+
+
+def test_a_line_that_is_no_document_is_named(
+    base: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Text to learn from is the user's own: a broken line stops the run with its place."""
+    path = tmp_path / "docs.jsonl"
+    path.write_text('{"text": "네."}\n{"body": "아니오."}\n', encoding="utf-8")
+    call = command(base, data, tmp_path / "model", "--teacher", str(base), tasks=("tc",))
+    at = call.index("--data") + 1
+    assert main([*call[:at], f"text={path}", *call[at:]]) == 2
+    assert "A line must be a JSON object with a string `text`, got KeyError: 'text' at" in said(capsys)

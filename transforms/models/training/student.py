@@ -1,0 +1,59 @@
+"""A student: some layers of a multi-task model, with its heads."""
+
+import copy
+import dataclasses
+
+from transforms.models.checkpoint import build_encoder
+from transforms.models.multitask import MultiTaskModel
+
+
+def choose_layers(n_layers: int, n_kept: int) -> list[int]:
+    """Choose evenly spaced layers, the last among them.
+
+    >>> choose_layers(12, 4)
+    [2, 5, 8, 11]
+    """
+    return [round((i + 1) * n_layers / n_kept) - 1 for i in range(n_kept)]
+
+
+def keep_layers(model: MultiTaskModel, n_layers: int, pair_layers: int) -> MultiTaskModel:
+    """Build a model of some of the layers of another, with copies of all its heads.
+
+    Args:
+      model: whose encoder names its layers as BERT does (BERT, RoBERTa, ELECTRA, DeBERTa).
+      n_layers: layers to keep, evenly spaced.
+      pair_layers: pair layers to keep, the topmost.
+
+    Raises:
+      ValueError: if there are not so many layers, or they are not found by name.
+    """
+    config = copy.deepcopy(model.encoder.config)
+    if not 1 <= n_layers <= config.num_hidden_layers:
+        raise ValueError(
+            f"`layers` must be from 1 to the base's {config.num_hidden_layers}, got {n_layers}. "
+            "Leave it out to keep them all."
+        )
+    if not 1 <= pair_layers <= min(n_layers, model.spec.pair_layers):
+        raise ValueError(
+            f"`pair_layers` must be from 1 to {min(n_layers, model.spec.pair_layers)}, which both models have, got "
+            f"{pair_layers}. Give fewer."
+        )
+    kept = choose_layers(config.num_hidden_layers, n_layers)
+    first_pair_layer = model.spec.pair_layers - pair_layers
+    config.num_hidden_layers = n_layers
+    student = MultiTaskModel(dataclasses.replace(model.spec, pair_layers=pair_layers), build_encoder(config))
+    theirs = model.state_dict()
+    student.load_state_dict({name: theirs[_origin(name, kept, first_pair_layer)] for name in student.state_dict()})
+    return student
+
+
+def _origin(name: str, kept: list[int], first_pair_layer: int) -> str:
+    """Name the weight that a student's weight is copied from."""
+    parts = name.split(".")
+    for mark, numbers in (("layer", kept), ("layers", None)):
+        if mark in parts[:-1] and parts[parts.index(mark) + 1].isdigit():
+            at = parts.index(mark) + 1
+            number = int(parts[at])
+            parts[at] = str(number + first_pair_layer if numbers is None else numbers[number])
+            return ".".join(parts)
+    return name
