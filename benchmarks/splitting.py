@@ -25,9 +25,10 @@ import pyarrow as pa
 from scipy.optimize import linear_sum_assignment
 
 from schemas.document import DOCUMENT
+from transforms.codepoints import is_white_space
 from transforms.config import SPLITTERS
 from transforms.split import FALLBACK_FLAG, load_splitter, split_sentences, splitter_version
-from transforms.splitters.spans import Splitter, codes_of, is_white_space
+from transforms.splitters.spans import Splitter, codes_of
 
 Span = tuple[int, int]
 

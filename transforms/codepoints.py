@@ -7,12 +7,21 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+Codes = npt.NDArray[np.uint32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_LAST_SPACE: Final = 0x3000
-_SPACE_TABLE: Final = np.array([chr(code).isspace() for code in range(_LAST_SPACE + 2)])
-"""White space as Python's str.isspace sees it; no code point above U+3000 is white space."""
+_WHITE_SPACE: Final = np.array([chr(code).isspace() for code in range(0x3002)])
+"""By code point, as `str.isspace`; no white space lies past U+3000, so the last entry stands for all the rest."""
+
+
+def is_white_space(codes: Codes) -> Bools:
+    """Tell of each code point whether it is white space, as `str.isspace` has it.
+
+    >>> is_white_space(np.array([ord(char) for char in "가 나"], dtype=np.uint32)).tolist()
+    [False, True, False]
+    """
+    return _WHITE_SPACE.take(codes, mode="clip")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class CodePoints:
       is_space: which of them are white space, as str.isspace. Shape: (n_chars,).
     """
 
-    codes: npt.NDArray[np.uint32]
+    codes: Codes
     offsets: Ints
     is_space: Bools
 
@@ -52,7 +61,7 @@ def to_code_points(texts: Sequence[str]) -> CodePoints:
     codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32)
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
-    return CodePoints(codes, offsets, _SPACE_TABLE[np.minimum(codes, _LAST_SPACE + 1)])
+    return CodePoints(codes, offsets, is_white_space(codes))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from transforms.codepoints import Bools, Ints
 from transforms.splitters.enclosures import find_enclosures
 from transforms.splitters.features import COLUMN, COLUMNS, Candidates
 from transforms.splitters.layout import (
@@ -23,7 +24,6 @@ from transforms.splitters.layout import (
     STOP,
     Layout,
 )
-from transforms.splitters.spans import Bools, Ints
 
 BARE, STOPPED, STOPPED_CLOSED, CLOSED, MOODY, MOODY_STOPPED = range(6)
 """Kinds of what stands between the last word and the candidate: nothing, a full stop, …"""

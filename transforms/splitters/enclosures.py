@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
+from transforms.codepoints import Ints
 from transforms.splitters.layout import CLOSER, COMMA, LATIN, NONE, OPENER, QUOTE, SPACE, STOP, Layout
-from transforms.splitters.spans import Ints
 
 MAX_ENCLOSED: Final = 700
 """Marks further apart than so many ids are not taken for a pair: one of them is a stray."""

@@ -5,13 +5,13 @@ from typing import Final
 
 import numpy as np
 
+from transforms.codepoints import Bools, Codes, Ints
 from transforms.splitters.candidates import propose
 from transforms.splitters.features import FEATURES, HASH_BITS
 from transforms.splitters.layout import lay_out
 from transforms.splitters.model import BoundaryModel, model_version
 from transforms.splitters.rules import allowed
 from transforms.splitters.simple import CuttingSplitter
-from transforms.splitters.spans import Bools, Codes, Ints
 
 RULES_VERSION: Final = 1
 """To be raised with every change of the layout, the candidates or the rules; the weights name themselves."""

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from transforms.splitters.spans import Bools, Ints
+from transforms.codepoints import Bools, Ints
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from transforms.codepoints import is_white_space
 from transforms.splitters.realign import locate_sentences
-from transforms.splitters.spans import Spans, Splitter, codes_of, is_white_space, sentences_between
+from transforms.splitters.spans import Spans, Splitter, codes_of, sentences_between
 
 PIECE_CHARS: Final = 8192
 """Longer texts are handed over in pieces of about so many code points: kss takes more than linear time."""

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from transforms.codepoints import Bools, Codes, Ints
 from transforms.splitters.simple import LINE_BREAKS
-from transforms.splitters.spans import Bools, Codes, Ints
 
 Classes = npt.NDArray[np.uint8]
 

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from transforms.codepoints import Bools
 from transforms.splitters.features import Candidates
 from transforms.splitters.layout import N_IDS
-from transforms.splitters.spans import Bools
 
 WEIGHTS_FILE: Final = Path(__file__).with_name("fast.npz")
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transforms.splitters.spans import Ints, codes_of, is_white_space
+from transforms.codepoints import Ints, is_white_space
+from transforms.splitters.spans import codes_of
 
 
 def locate_sentences(text: str, sentences: Sequence[str]) -> Ints | None:

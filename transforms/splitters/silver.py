@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from transforms.splitters.spans import Ints, Splitter
+from transforms.codepoints import Ints
+from transforms.splitters.spans import Splitter
 
 Ends = list[int]
 

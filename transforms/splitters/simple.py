@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from transforms.splitters.spans import Bools, Codes, Ints, Spans, TextBatch, codes_of, is_white_space, sentences_between
+from transforms.codepoints import Bools, Codes, Ints, is_white_space
+from transforms.splitters.spans import Spans, TextBatch, codes_of, sentences_between
 
 LINE_BREAKS: Final = (0x0A, 0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029)
 """Where `str.splitlines` breaks a line; all of them are white space."""

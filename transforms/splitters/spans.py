@@ -5,31 +5,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-Codes = npt.NDArray[np.uint32]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-
-
-def _white_space_table() -> Bools:
-    table = np.zeros(0x3002, dtype=bool)
-    table[[code for code in range(len(table)) if chr(code).isspace()]] = True
-    return table
-
-
-_WHITE_SPACE = _white_space_table()
-"""By code point, as `str.isspace`; no white space lies past U+3000, so the last entry stands for all the rest."""
-
-
-def is_white_space(codes: Codes) -> Bools:
-    """Tell of each code point whether it is white space, as `str.isspace` has it.
-
-    >>> is_white_space(codes_of("가 나")).tolist()
-    [False, True, False]
-    """
-    return _WHITE_SPACE.take(codes, mode="clip")
+from transforms.codepoints import Bools, Codes, Ints
 
 
 def codes_of(text: str) -> Codes:
@@ -134,7 +112,8 @@ def sentences_between(cuts: Ints, space: Bools) -> tuple[Ints, Ints]:
     Returns:
       begins and ends of the spans. Shape: (n_spans,) each.
 
-    >>> begins, ends = sentences_between(np.array([2]), is_white_space(codes_of("네 아니요 ")))
+    >>> space = np.array([char.isspace() for char in "네 아니요 "])
+    >>> begins, ends = sentences_between(np.array([2]), space)
     >>> list(zip(begins.tolist(), ends.tolist()))
     [(0, 1), (2, 5)]
     """

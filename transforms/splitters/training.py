@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from transforms.codepoints import Bools, is_white_space
 from transforms.splitters.candidates import BARE, MOODY, propose
 from transforms.splitters.corpora import training_documents
 from transforms.splitters.features import HASH_BITS, Candidates
@@ -22,7 +23,7 @@ from transforms.splitters.layout import N_IDS, lay_out
 from transforms.splitters.model import WEIGHTS_FILE, BoundaryModel
 from transforms.splitters.silver import TrainingDocument
 from transforms.splitters.simple import newline_splitter
-from transforms.splitters.spans import Bools, codes_of, is_white_space
+from transforms.splitters.spans import codes_of
 
 BARE_SHARE: Final = 0.002
 """A character can end a sentence without a mark if at least this share of the words that end in it do."""

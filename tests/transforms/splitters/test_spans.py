@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms.codepoints import is_white_space
 from transforms.splitters.realign import locate_sentences
-from transforms.splitters.spans import TextBatch, codes_of, is_white_space, sentences_between
+from transforms.splitters.spans import TextBatch, codes_of, sentences_between
 
 
 def test_white_space_is_what_str_isspace_says_for_every_code_point():
