@@ -11,6 +11,9 @@ from transforms.models.pieces import EncodedTexts, TextTokenizer, Units
 OVERLAP_PIECES = 128
 """Neighbouring windows share so many pieces; each is trusted up to the middle of what it shares."""
 
+BATCH_COST_TOKENS = 32
+"""A pass of the embedded model costs about as much as so many of its tokens beside them, on a CPU."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Windows:
@@ -85,12 +88,16 @@ def cut_windows(encoded: EncodedTexts, max_pieces: int) -> Windows:
     return Windows(Units(text, begin, end), core_begin, core_end, counts[text] > 1)
 
 
-def pack_by_length(lengths: Ints, token_budget: int) -> list[Ints]:
+def pack_by_length(lengths: Ints, token_budget: int, batch_cost_tokens: int = BATCH_COST_TOKENS) -> list[Ints]:
     """Pack units into batches of like length, so that each, padded, holds at most `token_budget` tokens.
+
+    Of all ways to cut the units, sorted by length, into such batches it takes the one that costs least, when a batch
+    costs its tokens with the padding and `batch_cost_tokens` more.
 
     Args:
       lengths: tokens of each unit, special ones included. Shape: (n_units,).
       token_budget: a unit longer than it has a batch of its own.
+      batch_cost_tokens: what a pass costs beside its tokens, in the time that so many tokens take.
 
     Returns:
       For each batch the numbers of its units; ascending by length, ties in order, so the same input packs the same way.
@@ -99,10 +106,19 @@ def pack_by_length(lengths: Ints, token_budget: int) -> list[Ints]:
     [[1, 2], [0], [3]]
     """
     order = np.argsort(lengths, kind="stable")
-    batches, begin = [], 0
     ordered = lengths[order]
+    # cost[i] is the least cost of the first i units; begin[i] is where the last batch of that packing begins.
+    cost = np.zeros(len(order) + 1)
+    begin = np.zeros(len(order) + 1, dtype=np.int64)
     for i in range(1, len(order) + 1):
-        if i == len(order) or ordered[i] * (i + 1 - begin) > token_budget:
-            batches.append(order[begin:i])
-            begin = i
-    return batches
+        widest = max(1, int(ordered[i - 1]))
+        low = max(0, i - max(1, token_budget // widest))
+        candidates = cost[low:i] + widest * np.arange(i - low, 0, -1)
+        best = int(candidates.argmin())
+        cost[i], begin[i] = candidates[best] + batch_cost_tokens, low + best
+    batches = []
+    end = len(order)
+    while end:
+        batches.append(order[begin[end] : end])
+        end = int(begin[end])
+    return batches[::-1]

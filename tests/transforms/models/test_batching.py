@@ -70,3 +70,28 @@ def test_roberta_counts_positions_from_behind_padding() -> None:
     assert count_max_pieces(roberta, TOKENIZER) == 34 - 2 - 2
     with pytest.raises(ValueError, match="positions for more than the 2 special tokens, got 2"):
         count_max_pieces(build_encoder(BertConfig(max_position_embeddings=2, **options)), TOKENIZER)
+
+
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=9), budget=st.integers(1, 40), cost=st.integers(0, 20))
+def test_no_other_packing_costs_less(lengths: list[int], budget: int, cost: int) -> None:
+    """Of all cuts of the sorted units into batches within the budget, it is one of the cheapest."""
+    ordered = sorted(lengths)
+
+    def price(sizes: list[list[int]]) -> float:
+        return sum(len(batch) * max(batch) + cost for batch in sizes)
+
+    def cuts(rest: list[int]) -> list[list[list[int]]]:
+        if not rest:
+            return [[]]
+        heads = [n for n in range(1, len(rest) + 1) if n == 1 or n * rest[n - 1] <= budget]
+        return [[rest[:n], *others] for n in heads for others in cuts(rest[n:])]
+
+    packed = [[lengths[i] for i in batch.tolist()] for batch in pack_by_length(np.array(lengths), budget, cost)]
+    assert price(packed) == min(price(sizes) for sizes in cuts(ordered))
+
+
+def test_padding_is_a_small_share() -> None:
+    """Sentences of many lengths, as many as a chunk has, are laid out with less than 3 % of padding."""
+    lengths = np.random.default_rng(1).gamma(2.5, 16, 800).astype(np.int64) + 3
+    padded = sum(int(lengths[batch].max()) * len(batch) for batch in pack_by_length(lengths, 4096))
+    assert lengths.sum() > 0.97 * padded
