@@ -27,7 +27,10 @@ def resolve_folder(name: str) -> Path | None:
     return None
 
 
-MODEL_FILES: Final = (".json", ".safetensors", ".txt", ".model")
+PARSER_FILE: Final = "dp-model.bin"
+"""The state dict of a dependency parser that KLUE-baseline trained."""
+
+MODEL_FILES: Final = ("*.json", "*.safetensors", "*.txt", "*.model", PARSER_FILE)
 """What a model is made of; beside it may lie its card, a training run's checkpoint, other formats of its weights."""
 
 
@@ -41,7 +44,8 @@ def hash_folder(folder: Path) -> str:
     if (folder / SPEC_FILE).is_file() and (lender := ModelSpec.load(folder).embeddings_of):
         digest.update(hash_folder(_find_lender(lender)).encode())
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in MODEL_FILES and not path.name.startswith("."):
+        is_part = any(path.match(pattern) for pattern in MODEL_FILES)
+        if path.is_file() and is_part and not path.name.startswith("."):
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
                 while block := file.read(1 << 20):

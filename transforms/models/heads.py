@@ -272,6 +272,18 @@ def _pick(x: Tensor, columns: Tensor) -> Tensor:
     return x[torch.arange(len(x), device=x.device).unsqueeze(-1), columns]
 
 
+def bar_absent_heads(scores: Tensor, n_eojeols: Tensor) -> Tensor:
+    """Give -inf to heads that a word cannot have: itself, and those past the end of its sentence.
+
+    Args:
+      scores: of each head, 0 for the root. Shape: (B, E, E + 1).
+      n_eojeols: Shape: (B,).
+    """
+    index = torch.arange(scores.shape[2], device=scores.device)
+    barred = (index[None, None, :] > n_eojeols[:, None, None]) | (index[None, None, :] == index[None, 1:, None])
+    return scores.masked_fill(barred, -torch.inf)
+
+
 class DependencyHead(nn.Module):
     """A biaffine parser over the first and last piece of each eojeol.
 
@@ -324,9 +336,11 @@ class DependencyHead(nn.Module):
         apart = (index[None, :] - index[1:, None]).clamp(-self.max_distance, self.max_distance) + self.max_distance
         bias = self.distance(apart).squeeze(-1)
         bias = torch.cat((torch.zeros_like(bias[:, :1]), bias[:, 1:]), 1)
-        barred = (index[None, None, :] > n_eojeols[:, None, None]) | (index[None, None, :] == index[None, 1:, None])
-        scores = (scores + bias).masked_fill(barred, -torch.inf)
-        return scores, self._mlp(self.label_dep, words), self._mlp(self.label_head, heads)
+        return (
+            bar_absent_heads(scores + bias, n_eojeols),
+            self._mlp(self.label_dep, words),
+            self._mlp(self.label_head, heads),
+        )
 
     def score_labels(self, dependents: Tensor, heads: Tensor, head: Tensor) -> Tensor:
         """Score the labels of chosen arcs.

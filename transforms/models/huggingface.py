@@ -16,7 +16,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from schemas.labels import RE_TYPE_TO_ENTITY_TYPE
+from schemas.labels import RE_TYPE_TO_ENTITY_TYPE, RELATIONS, TOPICS
 from transforms.codepoints import Bools, Ints
 from transforms.models.batching import Windows, count_max_pieces, cut_windows
 from transforms.models.checkpoint import MODEL_FILES
@@ -44,6 +44,8 @@ AUTO_MODELS: Final = {
     "ner": ("TokenClassification", AutoModelForTokenClassification),
 }
 
+KLUE_LABELS: Final = {"tc": TOPICS, "re": RELATIONS}
+
 KLUE_RE_TYPE: Final = {ours: theirs for theirs, ours in RE_TYPE_TO_ENTITY_TYPE.items()}
 
 
@@ -56,7 +58,7 @@ def find_checkpoint(name: str) -> Path:
     if (Path(name) / "config.json").is_file():
         return Path(name)
     try:
-        return Path(snapshot_download(name, allow_patterns=[f"*{suffix}" for suffix in MODEL_FILES]))
+        return Path(snapshot_download(name, allow_patterns=list(MODEL_FILES)))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"A model must be an embedded name, a folder with a config.json or a hub name that can be reached, "
@@ -64,25 +66,22 @@ def find_checkpoint(name: str) -> Path:
         ) from error
 
 
-def check_checkpoint(task: str, folder: Path) -> Any:
-    """Refuse a checkpoint that cannot serve a task, before anything runs.
+def load_checkpoint(task: str, folder: Path) -> tuple[Any, TextTokenizer]:
+    """Load a checkpoint, and refuse one that cannot serve its task.
+
+    Args:
+      task: tc, ner or re.
+      folder: of the checkpoint.
 
     Returns:
-      The checkpoint's configuration.
+      The classifier, in fp32, and its tokenizer.
 
     Raises:
-      ValueError: if it has no label map, not the task's head, no fast tokenizer, or weights other than safetensors.
+      ValueError: if it has no label map, not the task's head, no fast tokenizer, or weights other than safetensors or
+        not all of them.
     """
-    if task not in AUTO_MODELS:
-        raise ValueError(f"`dp_model` must be a folder written by `klue-beam train`, got {folder}. Train one with it.")
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"`{task}_model` must have a config.json of a model that transformers knows, got {error} "
-            "Save the checkpoint again with save_pretrained."
-        ) from error
-    kind = AUTO_MODELS[task][0]
+    config = load_config(task, folder)
+    kind, auto = AUTO_MODELS[task]
     heads = config.architectures or []
     if not any(name.endswith(f"For{kind}") for name in heads):
         raise ValueError(
@@ -99,11 +98,43 @@ def check_checkpoint(task: str, folder: Path) -> Any:
             f"`{task}_model` must hold its weights as safetensors, got none in {folder}. "
             "Save it again with save_pretrained(…, safe_serialization=True)."
         )
-    _load_tokenizer(task, folder)
-    return config
+    tokenizer = load_tokenizer(task, folder)
+    try:
+        model, loading = auto.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
+    except Exception as error:  # the safetensors library raises one of its own
+        raise ValueError(
+            f"`{task}_model` must hold weights that fit its config.json, got {type(error).__name__} in {folder}: "
+            f"{error} Save the fine-tuned checkpoint again."
+        ) from error
+    if loading["missing_keys"]:
+        raise ValueError(
+            f"`{task}_model` must hold all weights of a model For{kind}, got none for "
+            f"{', '.join(sorted(loading['missing_keys'])[:3])} in {folder}. Save the fine-tuned checkpoint again."
+        )
+    return model.float().eval(), tokenizer
 
 
-def _load_tokenizer(task: str, folder: Path) -> TextTokenizer:
+def load_config(task: str, folder: Path) -> Any:
+    """Read a checkpoint's config.json.
+
+    Raises:
+      ValueError: if transformers does not know the model.
+    """
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"`{task}_model` must have a config.json of a model that transformers knows, got {error} "
+            "Save the checkpoint again with save_pretrained."
+        ) from error
+
+
+def load_tokenizer(task: str, folder: Path) -> TextTokenizer:
+    """Read a checkpoint's tokenizer.
+
+    Raises:
+      ValueError: if there is none, or not a fast one.
+    """
     try:
         return TextTokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
     except Exception as error:  # the tokenizers library raises bare ones
@@ -111,6 +142,22 @@ def _load_tokenizer(task: str, folder: Path) -> TextTokenizer:
             f"`{task}_model` must have a fast tokenizer beside its weights, got none in {folder}: {error} "
             "Save the tokenizer there with save_pretrained, so that it has a tokenizer.json."
         ) from error
+
+
+def name_labels(labels: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Give labels the names that KLUE has for them, where they differ in case and punctuation at most.
+
+    >>> name_labels(["IT/과학", "생활 문화", "연예"], TOPICS)
+    ('IT과학', '생활문화', '연예')
+    >>> name_labels(["NO-RELATION", "PER:Title"], RELATIONS)
+    ('no_relation', 'per:title')
+    """
+    names = {_letters(name): name for name in known}
+    return tuple(names.get(_letters(label), label) for label in labels)
+
+
+def _letters(label: str) -> str:
+    return re.sub(r"[\W_]", "", label).casefold()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,7 +210,7 @@ class CheckpointEngine:
 
     Args:
       task: tc, ner or re.
-      folder: the checkpoint, checked by `check_checkpoint`.
+      folder: of the checkpoint.
       token_budget, max_pairs: as in MultiTaskEngine.
       re_markers: one of RE_MARKERS.
       precision: as in `apply_precision`.
@@ -183,20 +230,14 @@ class CheckpointEngine:
     ) -> None:
         self.tasks = (task,)
         self.device = device if device is not None else torch.device("cpu")
-        config = check_checkpoint(task, folder)
-        self.tokenizer = _load_tokenizer(task, folder)
-        model, loading = AUTO_MODELS[task][1].from_pretrained(folder, use_safetensors=True, output_loading_info=True)
-        if loading["missing_keys"]:
-            raise ValueError(
-                f"`{task}_model` must hold all weights of a model For{AUTO_MODELS[task][0]}, got none for "
-                f"{', '.join(sorted(loading['missing_keys'])[:3])} in {folder}. Save the fine-tuned checkpoint again."
-            )
-        self.labels = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
+        model, self.tokenizer = load_checkpoint(task, folder)
+        id2label = model.config.id2label
+        self.labels = name_labels([str(id2label[i]) for i in range(len(id2label))], KLUE_LABELS.get(task, ()))
         self.scheme = read_tag_scheme(self.labels) if task == "ner" else None
         self.token_budget, self.max_pairs, self.re_markers = token_budget, max_pairs, re_markers
         room = self.tokenizer.tokenizer.model_max_length - self.tokenizer.n_special
         self.max_pieces = min(count_max_pieces(model, self.tokenizer), room)
-        self.model = apply_precision(model.float().eval(), precision, (model.base_model_prefix,)).to(self.device)
+        self.model = apply_precision(model, precision, (model.base_model_prefix,)).to(self.device)
 
     def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
         """Annotate texts with the checkpoint's task.

@@ -12,7 +12,10 @@ from schemas.labels import TASKS
 from transforms.config import ModelConfig, require
 from transforms.models.checkpoint import hash_folder, load_model, resolve_folder
 from transforms.models.engine import Annotations, MultiTaskEngine
-from transforms.models.huggingface import RE_MARKERS, CheckpointEngine, check_checkpoint, find_checkpoint
+from transforms.models.huggingface import RE_MARKERS, CheckpointEngine, find_checkpoint, load_checkpoint
+from transforms.models.klue_parser import load_parser
+from transforms.models.multitask import MultiTaskModel
+from transforms.models.pieces import TextTokenizer
 from transforms.models.precision import apply_precision
 from transforms.models.spec import ModelSpec
 from transforms.tasks.entity import Entities
@@ -67,7 +70,10 @@ def resolve_models(config: ModelConfig) -> ModelConfig:
             )
         else:
             folder = find_checkpoint(name)
-            check_checkpoint(task, folder)
+            if task == "dp":
+                load_parser(folder)
+            else:
+                load_checkpoint(task, folder)
         models[task], hashes[task] = name, hash_folder(folder)
     return dataclasses.replace(config, tasks=tasks, models=models, model_sha256=hashes)
 
@@ -84,21 +90,34 @@ def load_engines(config: ModelConfig, device: torch.device | None = None) -> lis
         embedded = resolve_folder(name)
         folder = embedded if embedded is not None else find_checkpoint(name)
         _check_hash(config, tasks, name, hash_folder(folder))
-        options: dict[str, Any] = {
-            "token_budget": config.token_budget,
-            "max_pairs": config.max_pairs,
-            "device": device,
-        }
         if embedded is not None:
-            model, tokenizer = load_model(folder)
-            parts = [part for part in ("encoder", "relation") if hasattr(model, part)]
-            model = apply_precision(model, config.precision, parts)
-            engines.append(MultiTaskEngine(model, tokenizer, tasks, **options))
-        else:
-            options |= {"re_markers": config.re_markers, "precision": config.precision}
-            engines += [CheckpointEngine(task, folder, **options) for task in tasks]
+            engines.append(_make_engine(config, *load_model(folder), tasks, device))
+            continue
+        options = {"re_markers": config.re_markers, "precision": config.precision, **_limits(config, device)}
+        for task in tasks:
+            engines.append(
+                _make_engine(config, *load_parser(folder), ["dp"], device)
+                if task == "dp"
+                else CheckpointEngine(task, folder, **options)
+            )
     # An engine that seeks relations between the entities of another runs after it.
     return sorted(engines, key=lambda engine: "re" in engine.tasks and "ner" not in engine.tasks)
+
+
+def _limits(config: ModelConfig, device: torch.device | None) -> dict[str, Any]:
+    return {"token_budget": config.token_budget, "max_pairs": config.max_pairs, "device": device}
+
+
+def _make_engine(
+    config: ModelConfig,
+    model: MultiTaskModel,
+    tokenizer: TextTokenizer,
+    tasks: Sequence[str],
+    device: torch.device | None,
+) -> MultiTaskEngine:
+    parts = [part for part in ("encoder", "relation") if hasattr(model, part)]
+    model = apply_precision(model, config.precision, parts)
+    return MultiTaskEngine(model, tokenizer, tasks, **_limits(config, device))
 
 
 def _check_hash(config: ModelConfig, tasks: Sequence[str], name: str, found: str) -> None:

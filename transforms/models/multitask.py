@@ -15,12 +15,13 @@ class MultiTaskModel(nn.Module):
     Args:
       spec: tasks, labels and head sizes.
       encoder: a Hugging Face encoder (BERT, RoBERTa, ELECTRA, …).
+      parser: a head for `dp` of another make, with DependencyHead's interface.
 
     Raises:
       ValueError: if the spec asks for more pair layers than the encoder has layers.
     """
 
-    def __init__(self, spec: ModelSpec, encoder: Any) -> None:
+    def __init__(self, spec: ModelSpec, encoder: Any, parser: nn.Module | None = None) -> None:
         super().__init__()
         self.spec = spec
         self.encoder: Any = encoder
@@ -39,7 +40,9 @@ class MultiTaskModel(nn.Module):
         if "re" in spec.tasks:
             self.relation = RelationHead(encoder.config, spec.pair_layers, len(spec.relations), spec.pair_context)
         if "dp" in spec.tasks:
-            self.dependency = DependencyHead(size, spec.arc_size, spec.label_size, len(spec.deprels))
+            if parser is None:
+                parser = DependencyHead(size, spec.arc_size, spec.label_size, len(spec.deprels))
+            self.dependency: Any = parser
 
     def copy_pair_layers(self) -> None:
         """Start the pair layers from the encoder's top layers, where these are BERT's."""

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,113 +10,24 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
-    BertConfig,
-    DebertaV2Config,
-    ElectraConfig,
-    PreTrainedTokenizerFast,
-    RobertaConfig,
 )
 
 from schemas.labels import RELATIONS, TOPICS, UNRELATED_OBJECT_TYPES
 from schemas.sentence import SENTENCE
-from tests.tiny_models import SENTENCES, tiny_checkpoint, tiny_tokenizer
+from tests.tiny_checkpoints import KINDS, save_checkpoint
+from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.annotate import annotate
 from transforms.config import ModelConfig
 from transforms.models.checkpoint import load_model
 from transforms.models.huggingface import read_tag_scheme
 from transforms.models.loading import load_engines, resolve_models
 
-MARKERS = ("<subj>", "</subj>", "<obj>", "</obj>")
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 TEXTS = (*SENTENCES, "네", "서울에 눈이 온다.", SENTENCES[0])
-
-
-def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        extra_special_tokens=list(MARKERS),
-    )
-
-
-def wordpiece() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=250, special_tokens=list(SPECIAL)))
-    return wrap(tokenizer)
-
-
-def byte_level() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=list(SPECIAL), initial_alphabet=alphabet)
-    tokenizer.train_from_iterator(SENTENCES, trainer)
-    return wrap(tokenizer)
-
-
-def unigram() -> PreTrainedTokenizerFast:
-    tokenizer = tiny_tokenizer()
-    tokenizer.model_max_length = 1_000_000
-    tokenizer.add_special_tokens({"additional_special_tokens": list(MARKERS)})
-    return tokenizer
-
-
-SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-KINDS: dict[str, tuple[Callable[[], PreTrainedTokenizerFast], Callable[..., Any]]] = {
-    "bert-wordpiece": (wordpiece, lambda **o: BertConfig(**SIZES, max_position_embeddings=256, **o)),
-    "roberta-bytes": (byte_level, lambda **o: RobertaConfig(**SIZES, max_position_embeddings=256, **o)),
-    "electra-wordpiece": (
-        wordpiece,
-        lambda **o: ElectraConfig(**SIZES, embedding_size=12, max_position_embeddings=256, **o),
-    ),
-    "deberta-unigram": (
-        unigram,
-        lambda **o: DebertaV2Config(
-            **SIZES,
-            max_position_embeddings=256,
-            relative_attention=True,
-            position_buckets=32,
-            pos_att_type=["p2c", "c2p"],
-            position_biased_input=False,
-            norm_rel_ebd="layer_norm",
-            share_att_key=True,
-            **o,
-        ),
-    ),
-    "roberta-unigram": (unigram, lambda **o: RobertaConfig(**SIZES, max_position_embeddings=256, **o)),
-}
-
-
-def save_checkpoint(folder: Path, kind: str, labels: Sequence[str], auto: Any, **options: Any) -> Path:
-    """Save a tiny random checkpoint whose weights are large enough that labels differ from text to text."""
-    make_tokenizer, make_config = KINDS[kind]
-    tokenizer = make_tokenizer()
-    torch.manual_seed(5)
-    config = make_config(
-        vocab_size=len(tokenizer),
-        pad_token_id=tokenizer.pad_token_id,
-        id2label=dict(enumerate(labels)),
-        label2id={label: i for i, label in enumerate(labels)},
-        initializer_range=0.5,
-        **options,
-    )
-    auto.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def make_rows(texts: Sequence[str]) -> pa.RecordBatch:
@@ -319,13 +230,6 @@ def test_a_checkpoint_with_another_head_is_refused(tmp_path: Path) -> None:
         resolve_models(ModelConfig(tasks=("ner",), models={"ner": str(folder)}))
 
 
-def test_a_checkpoint_for_dependencies_is_refused(tmp_path: Path) -> None:
-    """DP takes our own models only."""
-    folder = save_checkpoint(tmp_path / "ner", "bert-wordpiece", ("O", "PS"), AutoModelForTokenClassification)
-    with pytest.raises(ValueError, match=r"`dp_model` must be a folder written by `klue-beam train`, got"):
-        resolve_models(ModelConfig(tasks=("dp",), models={"dp": str(folder)}))
-
-
 def test_a_checkpoint_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     """No tokenizer.json and nothing to make one of: the remedy is to save it."""
     folder = save_checkpoint(tmp_path / "tc", "bert-wordpiece", TOPICS, AutoModelForSequenceClassification)
@@ -349,9 +253,16 @@ def test_weights_without_the_head_are_refused(tmp_path: Path) -> None:
     encoder = AutoModelForSequenceClassification.from_pretrained(folder).bert
     encoder.save_pretrained(folder)
     change_config(folder, architectures=["BertForSequenceClassification"])
-    config = resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
     with pytest.raises(ValueError, match=r"`tc_model` must hold all weights of a model ForSequenceC.*classifier"):
-        load_engines(config)
+        resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
+
+
+def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
+    """A config.json that is another model's is named, before anything runs."""
+    folder = save_checkpoint(tmp_path / "tc", "bert-wordpiece", TOPICS, AutoModelForSequenceClassification)
+    change_config(folder, hidden_size=32)
+    with pytest.raises(ValueError, match=r"`tc_model` must hold weights that fit its config.json, got RuntimeError in"):
+        resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
 
 
 def test_a_configuration_that_nobody_knows_is_refused(tmp_path: Path) -> None:
