@@ -138,11 +138,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     draw_report(out, options.task, f"{name} on {options.data}", ROWS[rows], report)
     if options.json:
         fields = {"task": options.task, "data": options.data, "rows": report.rows, "model": name}
-        scores = {"metrics": dict(report.metrics), "details": dict(report.details)}
-        Path(options.json).write_text(
-            json.dumps(fields | scores, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(fields | scores_of(report), ensure_ascii=False, indent=1)
+        Path(options.json).write_text(text + "\n", encoding="utf-8")
     return OK
+
+
+def scores_of(report: Report) -> dict[str, Any]:
+    """Give the scores that the JSON has: metrics, the recall of mentions by type among them, and details."""
+    recall = {f"mention_recall_{row.type}": row.found for row in report.mentions}
+    scores = {"metrics": {**report.metrics, **recall}, "details": dict(report.details)}
+    return scores | ({"mentions": [row._asdict() for row in report.mentions]} if report.mentions else {})
 
 
 def choose_rows(task: str, rows: str, examples: Sequence[Any]) -> Sequence[Any]:

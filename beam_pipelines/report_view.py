@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transforms.scoring import Confusion, LabelScore, Mistake, Report
+from transforms.scoring import Confusion, LabelScore, MentionRecall, Mistake, Report
 
 PUBLISHED: Final[Mapping[str, Mapping[str, float]]] = {
     "tc": {"macro_f1": 85.73},
@@ -41,7 +41,7 @@ CONFUSIONS_SHOWN: Final = 12
 
 
 def draw_report(console: Console, task: str, title: str, rows_note: str, report: Report) -> None:
-    """Draw a report: metrics beside KLUE-BERT-base's, a table by label, confusions, the surest mistakes.
+    """Draw a report: metrics beside KLUE-BERT-base's, mentions found, a table by label, confusions, surest mistakes.
 
     Args:
       console: where to.
@@ -52,8 +52,10 @@ def draw_report(console: Console, task: str, title: str, rows_note: str, report:
     """
     console.print(Text(f"{task}: {title}", style="bold"), soft_wrap=True)
     console.print(Text(f"{report.rows:,} rows: {rows_note}."), soft_wrap=True)
+    mentions = [("Mentions of the gold pairs, found in running text", _mentions(report.mentions))]
     for heading, table in (
         ("Scores", _metrics(task, report)),
+        *(mentions if report.mentions else ()),
         ("By label", _labels(report.labels)),
         (f"Confusions, the {CONFUSIONS_SHOWN} most frequent", _confusions(report.confusions)),
     ):
@@ -65,8 +67,8 @@ def draw_report(console: Console, task: str, title: str, rows_note: str, report:
     _print_mistakes(console, report.mistakes)
 
 
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.2f}"
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
 def _metrics(task: str, report: Report) -> Table:
@@ -74,13 +76,18 @@ def _metrics(task: str, report: Report) -> Table:
     table.columns[1].justify = table.columns[2].justify = "right"
     published = PUBLISHED[task]
     for name, value in {**report.metrics, **report.details}.items():
-        table.add_row(_metric_name(name), _number(value), f"{published[name]:.2f}" if name in published else "")
+        table.add_row(METRIC_NAMES[name], _number(value), f"{published[name]:.2f}" if name in published else "")
     return table
 
 
-def _metric_name(name: str) -> str:
-    """Name a metric; recall by role and type speaks for itself."""
-    return METRIC_NAMES.get(name, f"exact spans found: {name.replace('_recall', '').replace('_', ' ')}")
+def _mentions(mentions: Sequence[MentionRecall]) -> Table:
+    table = Table("type", "recall", "of subjects", "of objects", "of spans alone", "gold", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in mentions:
+        recalls = (row.found, row.subjects, row.objects, row.spans)
+        table.add_row(row.type, *map(_number, recalls), f"{row.gold:,}")
+    return table
 
 
 def _labels(labels: Sequence[LabelScore]) -> Table:

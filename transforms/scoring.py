@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from schemas.labels import DEPRELS, NER_TYPES, NO_RELATION, RELATIONS, TOPICS
+from schemas.labels import DEPRELS, NER_TYPES, NO_RELATION, RE_TYPE_TO_ENTITY_TYPE, RELATIONS, TOPICS
 from transforms.codepoints import Bools
 from transforms.formats.klue import (
     NER_TAGS,
@@ -30,6 +30,7 @@ from transforms.metrics import (
     score_attachments,
     without_label,
 )
+from transforms.tasks.relation import marker_type
 
 NOTHING: Final = "–"
 """Stands for no label in a confusion: what was missed, or found where nothing is."""
@@ -79,6 +80,25 @@ class Mistake(NamedTuple):
     score: float
 
 
+class MentionRecall(NamedTuple):
+    """Which share of KLUE-RE's gold mentions of a type a model finds by itself, in percent.
+
+    Attributes:
+      type: of the mentions, by KLUE-NER's names.
+      gold: how many there are; a sentence that stands in several rows counts in each.
+      found: with the very span and the type.
+      subjects, objects: the same of either role; None where the type never has it.
+      spans: with the very span, whatever the type: end to end, a relation asks for no more.
+    """
+
+    type: str
+    gold: int
+    found: float
+    subjects: float | None
+    objects: float | None
+    spans: float
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
     """How well a model does on a task.
@@ -90,6 +110,7 @@ class Report:
       labels: by label.
       confusions: most frequent first.
       mistakes: surest first.
+      mentions: recall of KLUE-RE's mentions by type; empty for other tasks, and for a model that finds none by itself.
     """
 
     rows: int
@@ -98,6 +119,7 @@ class Report:
     labels: Sequence[LabelScore]
     confusions: Sequence[Confusion]
     mistakes: Sequence[Mistake]
+    mentions: Sequence[MentionRecall] = ()
 
 
 def score_topics(examples: Sequence[TopicExample], topics: Sequence[tuple[str, float] | None]) -> Report:
@@ -178,7 +200,7 @@ def score_relations(
       probabilities: of RELATIONS for the gold pair; NaN where the model could not score it (the two are further apart
         than it sees), which counts as no_relation. Shape: (n_rows, n_relations).
       end_to_end: the relation found for the gold pair where the entities were found too, else no_relation.
-      entities: the entities found in each sentence, with `end_to_end`.
+      entities: the entities found in each sentence; with them, recall of the gold mentions is measured.
     """
     gold = np.array([RELATIONS.index(example.label) for example in examples], np.int64)
     no_relation = RELATIONS.index(NO_RELATION)
@@ -190,12 +212,11 @@ def score_relations(
         "pairs_not_scored": 100 * float((~scored).mean()),
         **_calibration(probabilities[scored].max(1), (gold == predicted)[scored]),
     }
-    if end_to_end is not None and entities is not None:
+    if end_to_end is not None:
         found = np.array([RELATIONS.index(label) if label in RELATIONS else -1 for label in end_to_end], np.int64)
         details["end_to_end_micro_f1"] = without_label(
             count_labels(gold, found, len(RELATIONS)), no_relation
         ).micro_f1()
-        details |= _mention_recall(examples, entities)
     wrong = [
         Mistake(_marked(example), example.label, RELATIONS[label], float(probability[label]) if is_scored else 0.0)
         for example, label, probability, is_scored in zip(
@@ -210,7 +231,49 @@ def score_relations(
         _label_scores(RELATIONS, counts),
         _confusions((mistake.gold, mistake.predicted) for mistake in wrong),
         _surest(wrong),
+        score_mentions(examples, entities) if entities is not None else (),
     )
+
+
+def score_mentions(
+    examples: Sequence[RelationExample], entities: Sequence[Sequence[ScoredMention]]
+) -> list[MentionRecall]:
+    """Measure which share of KLUE-RE's gold subjects and objects is found in running text, by type.
+
+    An entity's type is the one by which a relation model is told of it (`marker_type`): KLUE-RE has no TI and QT, its
+    numerals are NOH.
+
+    Args:
+      examples: gold rows.
+      entities: those found in each row's sentence.
+
+    Returns:
+      The types that occur, in the order of PS, LC, OG, DT, POH, NOH.
+    """
+    tallies: collections.defaultdict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for example, here in zip(examples, entities, strict=True):
+        found = {entity.mention._replace(type=marker_type(entity.mention.type)) for entity in here}
+        spans = {mention[:2] for mention in found}
+        for role, mention in (("subjects", example.subject), ("objects", example.object)):
+            tally, is_found = tallies[mention.type], mention in found
+            tally.update({"gold": 1, role: 1, "found": is_found, f"found {role}": is_found})
+            tally["spans"] += mention[:2] in spans
+
+    def share(tally: collections.Counter[str], role: str) -> float | None:
+        return 100 * tally[f"found {role}"] / tally[role] if tally[role] else None
+
+    return [
+        MentionRecall(
+            type=kind,
+            gold=tally["gold"],
+            found=100 * tally["found"] / tally["gold"],
+            subjects=share(tally, "subjects"),
+            objects=share(tally, "objects"),
+            spans=100 * tally["spans"] / tally["gold"],
+        )
+        for kind in RE_TYPE_TO_ENTITY_TYPE.values()
+        if (tally := tallies[kind])
+    ]
 
 
 def score_dependencies(examples: Sequence[DependencyExample], trees: Sequence[Sequence[ScoredArc] | None]) -> Report:
@@ -313,21 +376,6 @@ def _marked(example: RelationExample) -> str:
     for mention, opening, closing in marks:
         text = f"{text[: mention.begin]}{opening}{text[mention.begin : mention.end]}{closing}{text[mention.end :]}"
     return text
-
-
-def _mention_recall(
-    examples: Sequence[RelationExample], entities: Sequence[Sequence[ScoredMention]]
-) -> dict[str, float]:
-    """Measure which share of KLUE-RE's mentions is found with the very span, by role and type."""
-    seen: collections.Counter[str] = collections.Counter()
-    found: collections.Counter[str] = collections.Counter()
-    for example, here in zip(examples, entities, strict=True):
-        spans = {(entity.mention.begin, entity.mention.end) for entity in here}
-        for role, mention in (("subject", example.subject), ("object", example.object)):
-            for name in (f"{role}_recall", f"{role}_recall_{mention.type}"):
-                seen[name] += 1
-                found[name] += (mention.begin, mention.end) in spans
-    return {name: 100 * found[name] / seen[name] for name in sorted(seen)}
 
 
 def _arc_shown(example: DependencyExample, head: int, deprel: str) -> str:

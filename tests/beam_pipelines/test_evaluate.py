@@ -12,7 +12,7 @@ from beam_pipelines.evaluate import choose_rows, main
 from schemas.labels import DEPRELS, RELATIONS, TASKS, TOPICS
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.config import ModelConfig
-from transforms.formats.klue import halve_examples, read_dp, read_ner, read_tc, split_dependency_examples
+from transforms.formats.klue import halve_examples, read_dp, read_ner, read_re, read_tc, split_dependency_examples
 from transforms.models.loading import load_engines
 
 FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -121,15 +121,36 @@ def test_ner(files, model, tmp_path):
     assert scores["metrics"]["entity_f1"] == pytest.approx(expected)
 
 
-def test_re(files, model, tmp_path):
-    """Each row's own pair is scored, also where a sentence stands there with another pair; entities are not sought."""
+def test_re(files, model, tmp_path, capsys):
+    """Each row's own pair is scored, also where a sentence stands there with another pair; entities are not sought.
+
+    What the model finds by itself is counted against the gold mentions, by type.
+    """
     path = str(files / "re.json")
     scores = evaluate(tmp_path, "--task", "re", "--data", path, "--model", model)
     assert scores["rows"] == 80
-    assert set(scores["metrics"]) == {"micro_f1", "auprc"}
+    assert set(scores["metrics"]) == {
+        "micro_f1",
+        "auprc",
+        "mention_recall_PS",
+        "mention_recall_OG",
+        "mention_recall_POH",
+    }
     assert scores["details"]["pairs_not_scored"] == 0
     assert "end_to_end_micro_f1" in scores["details"]
-    assert {"object_recall_POH", "object_recall_PS", "subject_recall_OG"} < set(scores["details"])
+    examples = read_re(path)
+    entities = engine_of(model, "ner").annotate([example.text for example in examples]).entities
+    found = set(zip(entities.text, entities.begin, entities.end, strict=True))
+    spans = [(n, *e.subject[:2]) in found for n, e in enumerate(examples) if e.subject.type == "PS"]
+    spans += [(n, *e.object[:2]) in found for n, e in enumerate(examples) if e.object.type == "PS"]
+    assert [row["type"] for row in scores["mentions"]] == ["PS", "OG", "POH"]
+    assert [row["gold"] for row in scores["mentions"]] == [80, 40, 40]
+    assert scores["mentions"][0]["spans"] == pytest.approx(100 * np.mean(spans))
+    assert scores["mentions"][1]["objects"] is None
+    drawn = capsys.readouterr().out
+    assert "Mentions of the gold pairs, found in running text" in drawn
+    (row,) = (line.split() for line in drawn.splitlines() if line.startswith("POH "))
+    assert row[-1] == "40"
 
 
 def test_re_without_ner(files, tmp_path, capsys):
@@ -137,6 +158,7 @@ def test_re_without_ner(files, tmp_path, capsys):
     folder = tiny_checkpoint(tmp_path / "re-only", tasks=("re",), positions=128)
     scores = evaluate(tmp_path, "--task", "re", "--data", str(files / "re.json"), "--model", str(folder))
     assert "end_to_end_micro_f1" not in scores["details"]
+    assert set(scores["metrics"]) == {"micro_f1", "auprc"}
     assert "The end-to-end score is left out: `ner_model` must be a model trained for ner" in capsys.readouterr().err
 
 

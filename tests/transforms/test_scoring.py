@@ -9,10 +9,12 @@ from transforms.scoring import (
     NOTHING,
     Confusion,
     LabelScore,
+    MentionRecall,
     ScoredArc,
     ScoredMention,
     score_dependencies,
     score_entities,
+    score_mentions,
     score_relations,
     score_topics,
 )
@@ -121,23 +123,45 @@ def test_pairs_that_were_not_scored_are_no_relation():
 
 
 def test_relations_end_to_end():
-    """A relation counts where both entities were found; recall of the mentions is given by role and type."""
+    """A relation counts where both entities were found, whatever their types."""
     probabilities = np.stack([one_hot(example.label) for example in RELATION_EXAMPLES])
     found = [ScoredMention(Mention(0, 3, "PS"), 0.9), ScoredMention(Mention(5, 9, "LC"), 0.9)]
     end_to_end = ["org:top_members/employees", "no_relation", "no_relation"]
     report = score_relations(RELATION_EXAMPLES, probabilities, end_to_end, [found] * 3)
-    assert report.metrics["micro_f1"] == 100
+    assert report.metrics == {"micro_f1": 100, "auprc": 100}
     assert report.details["end_to_end_micro_f1"] == pytest.approx(200 / 3)
-    recalls = {name: value for name, value in report.details.items() if "recall" in name}
-    assert recalls == {
-        "object_recall": pytest.approx(200 / 3),
-        "object_recall_OG": 100,
-        "object_recall_POH": 0,
-        "object_recall_PS": 100,
-        "subject_recall": 100,
-        "subject_recall_OG": 100,
-        "subject_recall_PS": 100,
-    }
+    assert [row.type for row in report.mentions] == ["PS", "OG", "POH"]
+
+
+def test_mentions_are_found_with_span_and_type():
+    """By hand: another span and another type are not found; QT and TI are KLUE-RE's NOH; roles are told apart."""
+    text = "박하늘은 2019년 새별전자 5대 대표였다."
+    person, year, firm = Mention(0, 3, "PS"), Mention(5, 10, "DT"), Mention(11, 15, "OG")
+    number, title = Mention(16, 18, "NOH"), Mention(19, 21, "POH")
+    pairs = [(person, firm), (firm, person), (firm, number), (person, title), (person, year), (person, title)]
+    examples = [RelationExample(str(n), text, *pair, "no_relation") for n, pair in enumerate(pairs)]
+    all_right = [person, firm, Mention(16, 18, "QT"), title, year]
+    others = [
+        Mention(0, 4, "PS"),
+        Mention(11, 15, "LC"),
+        Mention(16, 18, "TI"),
+        Mention(19, 21, "PS"),
+        Mention(5, 10, "QT"),
+    ]
+    found = [all_right, others, others, all_right, others, others]
+    report = score_mentions(examples, [[ScoredMention(mention, 0.5) for mention in here] for here in found])
+    assert report == [
+        # Subject of rows 0, 3, 4, 5, found in 0 and 3; object of row 1, where only another span is found.
+        MentionRecall("PS", 5, pytest.approx(40), 50, 0, pytest.approx(40)),
+        # Object of row 0, found; subject of rows 1 and 2, taken for a place.
+        MentionRecall("OG", 3, pytest.approx(100 / 3), 0, 100, 100),
+        # Object of row 4, taken for a number.
+        MentionRecall("DT", 1, 0, None, 0, 100),
+        # Object of rows 3 and 5; taken for a person in the second.
+        MentionRecall("POH", 2, 50, None, 50, 100),
+        # Object of row 2, found as a time of day.
+        MentionRecall("NOH", 1, 100, None, 100, 100),
+    ]
 
 
 def test_dependencies():
