@@ -222,7 +222,7 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
         ("tc", "sequence classification"),
         ("ner", "token classification"),
         ("re", "sequence classification over marked entities"),
-        ("dp", "a folder that `klue-beam train` made"),
+        ("dp", "made by `klue-beam train`, or KLUE-baseline's dp-model.bin without parts of speech"),
     ):
         group.add_argument(
             f"--{task}_model",
