@@ -1,4 +1,4 @@
-"""Anyone's checkpoints, ten of different kinds, annotate through the one command, and what they wrote verifies."""
+"""Anyone's checkpoints, eleven of different kinds, annotate through the one command, and what they wrote verifies."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
