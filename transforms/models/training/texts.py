@@ -1,45 +1,53 @@
-"""Plain text to learn from: the sentences of documents."""
+"""Plain texts to make a vocabulary of, or to learn from."""
 
-import glob
-import json
-from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
-import smart_open
-
+from transforms.config import AnnotateConfig, ReadConfig
+from transforms.plan import make_plan
+from transforms.read import read_shard
 from transforms.split import load_splitter
 
+_PLACE_AND_REASON: Final = ("source", "record_index", "reason")
 
-def read_texts(pattern: str) -> Iterator[str]:
-    """Read the documents of plain text files (one a line) or .jsonl files (the field `text`), compressed or not.
+
+def read_texts(inputs: Sequence[str], config: ReadConfig) -> list[str]:
+    """List the texts of files, as `annotate` would read them; blank ones are left out.
 
     Args:
-      pattern: a path or a glob.
+      inputs: paths, globs and folders, plain or compressed, see `find_sources`.
+      config: their format, and what a text is.
 
     Raises:
-      ValueError: if no file is there, or a line of a .jsonl file is no object with a string `text`.
+      ValueError: if an input matches nothing, or a record gives no text: its file, number and reason are named.
+      ShardReadError, OSError: if a file cannot be read.
     """
-    paths = sorted(glob.glob(pattern))
-    if not paths:
-        raise ValueError(f"Text to learn from must be a file or a glob that matches some, got {pattern!r}. Check it.")
-    for path in paths:
-        is_jsonl = ".jsonl" in path.rsplit("/", 1)[-1]
-        with smart_open.open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _text_of(line, path, number) if is_jsonl else line.rstrip("\n")
+    texts: list[str] = []
+    for shard in make_plan(inputs, AnnotateConfig(read=config)).shards:
+        for chunk in read_shard(shard, config):
+            if chunk.rejects.num_rows:
+                source, record, reason = (chunk.rejects[name][0].as_py() for name in _PLACE_AND_REASON)
+                where = "the end" if record is None else f"record {record}"
+                raise ValueError(
+                    f"Each record must give a text, got at {where} of {source!r}: {reason}. Mend the file, or leave "
+                    "the record out."
+                )
+            texts += chunk.rows.column("text").to_pylist()
+    return texts
 
 
-def _text_of(line: str, path: str, number: int) -> str:
-    try:
-        return str.__str__(json.loads(line)["text"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"A line must be a JSON object with a string `text`, got {type(error).__name__}: {error} at "
-            f"{path}:{number}. Correct it or leave it out."
-        ) from error
+def read_documents(inputs: Sequence[str]) -> list[str]:
+    """List the texts of .jsonl files (the field `text`) and of other files (one a line); see `read_texts`."""
+    texts: list[str] = []
+    for path in inputs:
+        is_jsonl = ".jsonl" in Path(path).name
+        texts += read_texts([path], ReadConfig(input_format="jsonl" if is_jsonl else "text"))
+    return texts
 
 
-def read_sentences(pattern: str) -> list[str]:
-    """Read the distinct sentences of documents, in order; see `read_texts`."""
+def read_sentences(inputs: Sequence[str]) -> list[str]:
+    """List the distinct sentences of `read_documents`, in order."""
     split = load_splitter("fast")
-    return list(dict.fromkeys(text[begin:end] for text in read_texts(pattern) for begin, end in split(text)))
+    texts = read_documents(inputs)
+    return list(dict.fromkeys(text[begin:end] for text in texts for begin, end in split(text)))
