@@ -14,7 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from beam_pipelines.model_card import Run, write_card
-from beam_pipelines.training_setup import load_dev_rows, load_objectives, load_teacher, start_model
+from beam_pipelines.training_setup import (
+    SCRATCH,
+    SCRATCH_LAYERS,
+    load_dev_rows,
+    load_objectives,
+    load_teacher,
+    start_model,
+)
 from schemas.labels import TASKS
 from transforms.config import require
 from transforms.models.checkpoint import save_model
@@ -73,7 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--base",
         default="klue/bert-base",
-        help="hub name or folder of an encoder; or a model folder, whose heads go on where it has the tasks",
+        help="hub name or folder of an encoder; or a model folder, whose heads go on where it has the tasks; or "
+        f"{SCRATCH}: a new encoder",
     )
     add("--output", required=True, help="the model folder; checkpoints lie in it until the run is complete")
     add("--name", help="what provenance calls the model (default: the output folder's name)")
@@ -81,7 +89,23 @@ def build_parser() -> argparse.ArgumentParser:
     add("--dev", nargs="*", default=[], metavar="TASK=FILE", help="labelled rows to score the model on as it learns")
     add("--dev_rows", type=int, default=500, help="at most so many of each task")
     add("--all_dp_rows", action="store_true", help="train on the held-out fifth of the KLUE-DP rows too")
-    add("--layers", type=int, help="of a base that is a model folder, keep so many evenly spaced layers (default: all)")
+    add(
+        "--layers",
+        type=int,
+        help="of a base that is a model folder, keep so many evenly spaced layers (default: all); layers of a new "
+        f"encoder (default: {SCRATCH_LAYERS})",
+    )
+    add(
+        "--vocabulary_texts",
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="cut the base's vocabulary to the pieces that these texts use (.jsonl: the field text, else one a line); "
+        "a new encoder's tokenizer is trained on them",
+    )
+    add("--vocab_size", type=int, default=16_000, help="pieces of a new encoder's tokenizer")
+    add("--hidden_size", type=int, default=384, help="of a new encoder")
+    add("--heads", type=int, default=12, help="attention heads of a new encoder")
     add("--teacher", metavar="FOLDER", help="a model folder to learn from beside the labels: its scores and states")
     add("--teacher_weight", type=float, default=0.7, help="the teacher's share of the loss; the labels have the rest")
     add(
@@ -189,6 +213,12 @@ def _run(
     config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
+    require(
+        not args.embeddings_of or args.frozen_layers >= 0,
+        "`--embeddings_of` must be given with frozen embeddings (`--frozen_layers` of 0 or more)",
+        args.frozen_layers,
+        "Freeze them, or leave `--embeddings_of` out.",
+    )
     model, tokenizer = start_model(args, tasks)
     teacher = load_teacher(args, model, tokenizer)
     extra = nn.ModuleDict()

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 from torch import nn
+from transformers import AutoTokenizer
 
 from schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES
+from transforms.config import require
 from transforms.formats.klue import EntityExample, read_dp, read_ner, read_re, read_tc, split_dependency_examples
-from transforms.models.checkpoint import hash_folder, load_encoder, load_model, resolve_folder
+from transforms.models.checkpoint import check_embeddings, hash_folder, load_encoder, load_model, resolve_folder
 from transforms.models.heads import DependencyHead
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
@@ -25,10 +27,12 @@ from transforms.models.training.objectives import (
     TopicObjective,
     keep_around_pair,
 )
+from transforms.models.training.scratch import build_random_encoder, train_tokenizer
 from transforms.models.training.student import keep_layers
-from transforms.models.training.texts import read_sentences
-from transforms.models.training.trainer import Teacher
+from transforms.models.training.texts import read_documents, read_sentences
+from transforms.models.training.trainer import STATE_FILE, Teacher
 from transforms.models.training.treebanks import read_head_final
+from transforms.models.training.vocabulary import cut_vocabulary
 from transforms.models.training.weak_entities import (
     label_weakly,
     load_entities,
@@ -38,6 +42,11 @@ from transforms.models.training.weak_entities import (
 )
 
 WEAK_ENTITIES_FILE: Final = "weak_entities.jsonl"
+
+SCRATCH: Final = "scratch"
+"""The base that is none."""
+
+SCRATCH_LAYERS: Final = 6
 
 READERS: Final[Mapping[str, Any]] = {"tc": read_tc, "ner": read_ner, "re": read_re, "dp": read_dp}
 
@@ -62,12 +71,11 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
         # What was fitted on the base's scores does not hold for those of the model to come.
         spec = dataclasses.replace(model.spec, calibration={}, min_entity_score=0.0, min_inside_score=0.0)
         model.spec = dataclasses.replace(spec, name=name, embeddings_of=options.embeddings_of)
+        if options.vocabulary_texts:
+            texts = read_documents(options.vocabulary_texts)
+            model.encoder, tokenizer = cut_vocabulary(model.encoder, tokenizer, texts)
+        check_embeddings(model)
         return model, tokenizer
-    if options.layers is not None:
-        raise ValueError(
-            f"`--layers` must be given with a base that is a model folder with the tasks, got {options.base!r}. "
-            "Train that first, then a student of it."
-        )
     # The mentions that only KLUE-RE marks are learnt from it, beside the entities of KLUE-NER.
     spec = ModelSpec(
         name=name,
@@ -76,10 +84,45 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
         pair_layers=options.pair_layers,
         embeddings_of=options.embeddings_of,
     )
-    encoder, tokenizer = load_encoder(options.base)
+    encoder, tokenizer = _start_encoder(options)
     model = MultiTaskModel(spec, encoder)
     model.copy_pair_layers()
+    check_embeddings(model)
     return model, tokenizer
+
+
+def _start_encoder(options: argparse.Namespace) -> tuple[Any, TextTokenizer]:
+    """Give an encoder and its tokenizer: a base's, with the vocabulary cut on request, or new ones."""
+    if options.base == SCRATCH:
+        return _start_from_scratch(options)
+    require(
+        options.layers is None,
+        "`--layers` must be given with a base that is a model folder with the tasks, or with `scratch`",
+        options.base,
+        "Train that first, then a student of it.",
+    )
+    encoder, tokenizer = load_encoder(options.base)
+    if options.vocabulary_texts:
+        return cut_vocabulary(encoder, tokenizer, read_documents(options.vocabulary_texts))
+    return encoder, tokenizer
+
+
+def _start_from_scratch(options: argparse.Namespace) -> tuple[Any, TextTokenizer]:
+    """Train a tokenizer, or take the one that an interrupted run left, and build random weights for it."""
+    require(
+        bool(options.vocabulary_texts),
+        "`--base scratch` must have texts to make a vocabulary of (`--vocabulary_texts`)",
+        "none",
+        "Give files of the kind that the model is for.",
+    )
+    folder = Path(options.output)
+    if (folder / STATE_FILE).is_file():
+        tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(folder))
+    else:
+        tokenizer = train_tokenizer(read_documents(options.vocabulary_texts), vocab_size=options.vocab_size)
+        tokenizer.tokenizer.save_pretrained(folder)
+    sizes = {"layers": options.layers or SCRATCH_LAYERS, "hidden_size": options.hidden_size, "heads": options.heads}
+    return build_random_encoder(tokenizer, **sizes, seed=options.seed), tokenizer
 
 
 def load_teacher(options: argparse.Namespace, student: MultiTaskModel, tokenizer: TextTokenizer) -> Teacher | None:
@@ -147,7 +190,7 @@ def load_objectives(
             extra["dp_aux"] = head
             objectives.append(DependencyObjective("dp_aux", others, deprels, head))
     if "text" in data:
-        objectives.append(TextObjective("text", read_sentences(data["text"])))
+        objectives.append(TextObjective("text", read_sentences([data["text"]])))
     return objectives
 
 

@@ -101,8 +101,12 @@ def test_embeddings_can_be_another_models(
     before = hash_folder(tmp_path / "model")
     tiny_checkpoint(home / "lender", seed=2)
     assert hash_folder(tmp_path / "model") != before
-    assert main(command(base, data, tmp_path / "other", *more, tasks=("tc",))) == 2
+    assert main(command(base, data, tmp_path / "other", *more, "--frozen_layers", "0", tasks=("tc",))) == 2
     assert "The embeddings must be those of 'lender' (`embeddings_of`), got other ones" in said(capsys)
+    assert main(command(base, data, tmp_path / "other", *more, tasks=("tc",))) == 2
+    assert "`--embeddings_of` must be given with frozen embeddings (`--frozen_layers` of 0 or more), got -1" in said(
+        capsys
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,13 +118,19 @@ def test_embeddings_can_be_another_models(
         (["--layers", "4"], "`layers` must be from 1 to the base's 3, got 4"),
         (
             ["--base", "TC", "--layers", "1"],
-            "`--layers` must be given with a base that is a model folder with the tasks",
+            "`--layers` must be given with a base that is a model folder with the tasks, or with `scratch`",
         ),
-        (["--embeddings_of", "none"], "`embeddings_of` must name a model with embeddings of its own, got 'none'"),
+        (
+            ["--embeddings_of", "none", "--frozen_layers", "0"],
+            "`embeddings_of` must name a model with embeddings of its own, got 'none'",
+        ),
         (["--dev", "re=x", "tv=y"], "`--dev` must name a task of `--task`, got tv"),
         (["--dev_rows", "0"], "`--dev_rows` must be at least 1, got 0"),
         (["--data", "text=x", "ALL"], "`text` must have a teacher that labels it, got none"),
-        (["--teacher", "BASE", "--data", "text=/no/such*", "ALL"], "got '/no/such*'. Check it."),
+        (
+            ["--teacher", "BASE", "--data", "text=/no/such*", "ALL"],
+            "Each input must match at least one file, got '/no/such*'",
+        ),
     ],
 )
 def test_a_wrong_call_is_refused(
@@ -172,4 +182,37 @@ def test_a_line_that_is_no_document_is_named(
     call = command(base, data, tmp_path / "model", "--teacher", str(base), tasks=("tc",))
     at = call.index("--data") + 1
     assert main([*call[:at], f"text={path}", *call[at:]]) == 2
-    assert "A line must be a JSON object with a string `text`, got KeyError: 'text' at" in said(capsys)
+    assert "Each record must give a text, got at record 1" in said(capsys)
+
+
+def test_a_base_can_be_cut_to_the_pieces_of_texts(
+    base: Path, data: dict[str, Path], documents: Path, tmp_path: Path
+) -> None:
+    """A model goes on with a smaller vocabulary; what it says of those texts begins the same."""
+    more = ["--vocabulary_texts", str(documents), "--frozen_layers", "3", "--epochs", "dp=0.01"]
+    assert main(command(base, data, tmp_path / "cut", *more, tasks=("dp",))) == 0
+    whole, cut = load_model(base), load_model(tmp_path / "cut")
+    assert cut[0].encoder.config.vocab_size < whole[0].encoder.config.vocab_size
+    engines = [
+        load_engines(resolve_models(ModelConfig(tasks=("tc", "ner"), models=dict.fromkeys(TASKS, str(folder)))))
+        for folder in (base, tmp_path / "cut")
+    ]
+    rows, same = (annotate(make_rows(SENTENCES), each)[0].column("topic").to_pylist() for each in engines)
+    assert rows == [{"label": topic["label"], "score": pytest.approx(topic["score"], abs=1e-3)} for topic in same]
+
+
+def test_training_from_scratch_learns_and_goes_on(
+    data: dict[str, Path], documents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new encoder with a tokenizer of its own lowers its loss; a stopped run goes on with that tokenizer."""
+    sizes = ["--layers", "2", "--hidden_size", "32", "--heads", "4", "--vocab_size", "200"]
+    call = command(Path("scratch"), data, tmp_path / "new", *sizes, "--epochs", "tc=8", tasks=("tc",))
+    assert main(call) == 2
+    assert "`--base scratch` must have texts to make a vocabulary of (`--vocabulary_texts`), got 'none'" in said(capsys)
+    call += ["--vocabulary_texts", str(documents)]
+    assert main([*call, "--stop_after", "3"]) == 0
+    pieces = (tmp_path / "new" / "tokenizer.json").read_bytes()
+    assert main(call) == 0
+    assert (tmp_path / "new" / "tokenizer.json").read_bytes() == pieces
+    values = losses(tmp_path / "new")["tc"]
+    assert sum(values[-3:]) < 0.9 * sum(values[:3])

@@ -98,6 +98,21 @@ def _embeddings_name(model: MultiTaskModel) -> str:
     return next(name for name, parameter in model.named_parameters() if parameter is matrix)
 
 
+def check_embeddings(model: MultiTaskModel) -> None:
+    """Refuse a model whose embeddings are said to be another model's, and are not.
+
+    Raises:
+      ValueError: if they differ, or there is no such model.
+    """
+    if lender := model.spec.embeddings_of:
+        theirs = _borrow_embeddings(lender, _embeddings_name(model))
+        if not torch.equal(model.encoder.get_input_embeddings().weight.detach().cpu(), theirs):
+            raise ValueError(
+                f"The embeddings must be those of {lender!r} (`embeddings_of`), got other ones. Begin with that model, "
+                "keep them frozen in training, or leave `embeddings_of` out."
+            )
+
+
 def save_model(model: MultiTaskModel, tokenizer: TextTokenizer, folder: Path) -> None:
     """Write a model folder: weights (matrices as int8), encoder configuration, spec, tokenizer.
 
@@ -112,13 +127,9 @@ def save_model(model: MultiTaskModel, tokenizer: TextTokenizer, folder: Path) ->
     folder.mkdir(parents=True, exist_ok=True)
     stored: dict[str, Tensor] = {}
     weights = model.state_dict()
-    if lender := model.spec.embeddings_of:
-        name = _embeddings_name(model)
-        if not torch.equal(weights.pop(name).cpu(), _borrow_embeddings(lender, name)):
-            raise ValueError(
-                f"The embeddings must be those of {lender!r} (`embeddings_of`), got other ones. Keep them frozen in "
-                "training, or leave `embeddings_of` out."
-            )
+    check_embeddings(model)
+    if model.spec.embeddings_of:
+        del weights[_embeddings_name(model)]
     for name, tensor in weights.items():
         if tensor.dim() >= 2 and tensor.is_floating_point():
             stored[name], stored[name + SCALE_SUFFIX] = quantize_rows(tensor)
