@@ -132,7 +132,7 @@ def annotate_shard(shard: Shard, job: ShardJob, attempt: int) -> str | None:
 
     stop = listen(tell)
     try:
-        _run_pipeline(shard, job)
+        run_shard(shard, job)
     except Exception as error:  # the driver decides what becomes of the shard
         logging.getLogger(__name__).debug("%s failed", describe_shard(shard), exc_info=True)
         return f"{type(error).__name__}: {error}"
@@ -141,17 +141,30 @@ def annotate_shard(shard: Shard, job: ShardJob, attempt: int) -> str | None:
     return None
 
 
-def _run_pipeline(shard: Shard, job: ShardJob) -> None:
+def run_shard(shard: Shard, job: ShardJob) -> None:
+    """Annotate one shard in this process, as a Beam pipeline of its own.
+
+    Raises:
+      Exception: whatever a transform raised.
+    """
+    from beam_pipelines.annotate import build  # noqa: PLC0415  the driver's own process never needs it
+
+    with local_pipeline(job.beam_flags) as pipeline:
+        build(pipeline, [shard], job.config, job.dataset, job.threads)
+
+
+def local_pipeline(beam_flags: Sequence[str] = ()) -> Any:
+    """Give an empty pipeline that runs in this process, in memory, whatever Beam's own default for the machine is.
+
+    Args:
+      beam_flags: further options of Beam.
+    """
     import apache_beam as beam  # noqa: PLC0415  the driver's own process never needs it
     from apache_beam.options.pipeline_options import PipelineOptions  # noqa: PLC0415
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: PLC0415
 
-    from beam_pipelines.annotate import build  # noqa: PLC0415
-
-    # Whatever Beam's own default for the machine is: one worker, in this process, in memory.
-    flags = [*job.beam_flags, "--direct_running_mode=in_memory", "--direct_num_workers=1"]
-    with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(flags)) as pipeline:
-        build(pipeline, [shard], job.config, job.dataset, job.threads)
+    flags = [*beam_flags, "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+    return beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(flags))
 
 
 @dataclass
@@ -267,7 +280,7 @@ def run_shards(
     return run.set_aside
 
 
-def _set_thread_variables(threads: int) -> None:
+def set_thread_variables(threads: int) -> None:
     """Set what the libraries of the workers, which inherit it, read when they are loaded.
 
     More threads than cores spin against each other: tens of times slower was seen.
@@ -298,7 +311,7 @@ def _end_cluster(cluster: LocalCluster) -> None:
 
 @contextlib.contextmanager
 def _local_client(workers: int, threads: int) -> Iterator[Client]:
-    _set_thread_variables(threads)
+    set_thread_variables(threads)
     settings: dict[str, Any] = {
         # A paused worker would keep its shard for ever; one over the limit is better replaced.
         "distributed.worker.memory.target": False,

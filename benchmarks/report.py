@@ -1,0 +1,23 @@
+"""How benchmarks print: tables that keep their lines whole in a log."""
+
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from transformers.utils import logging
+
+WIDTH: Final = 140
+
+
+def new_console() -> Console:
+    """Make a console for tables; keeps transformers from drawing bars between them."""
+    logging.disable_progress_bar()
+    return Console(highlight=False, soft_wrap=True, width=WIDTH)
+
+
+def new_table(name: str, *figures: str) -> Table:
+    """Make a table of a column of names, and of figures to its right."""
+    table = Table(name, *figures, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
