@@ -2,9 +2,9 @@
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ MOST_BYTES: Final = 16 * MIB
 """A sample is drawn from so much text at the beginning of the input."""
 
 SENTENCES_IN_A_DOCUMENT: Final = 20
+MOST_ORDERS_IN_VAIN: Final = 100
 
 
 def add_input_arguments(parser: argparse.ArgumentParser, sentences: int) -> None:
@@ -132,20 +133,35 @@ def write_distinct(path: str, size_bytes: int, target: Path, seed: int = 0) -> P
       seed: another one gives other documents.
 
     Raises:
-      ValueError: if the input has no text.
+      ValueError: if the input has no text, or too few sentences for so many documents.
     """
     rows = split_sentences(read_documents(path), load_splitter("fast"))
-    sentences: list[Any] = pc.unique(rows.column("text")).to_pylist()
+    sentences: list[str] = pc.unique(rows.column("text")).to_pylist()
     if not sentences:
         raise ValueError(f"`--input` must hold text, got none in {path}. Give another file.")
-    random, size = np.random.default_rng(seed), 0
+    size = 0
     with target.open("w", encoding="utf-8") as file:
-        while size < size_bytes:
-            shuffled = [sentences[i] for i in random.permutation(len(sentences))]
-            for begin in range(0, len(shuffled), SENTENCES_IN_A_DOCUMENT):
-                record = _record(" ".join(shuffled[begin : begin + SENTENCES_IN_A_DOCUMENT]))
-                file.write(record)
-                size += len(record.encode())
-                if size >= size_bytes:
-                    break
-    return target
+        for document in _shuffle_anew(sentences, seed):
+            record = _record(document)
+            file.write(record)
+            size += len(record.encode())
+            if size >= size_bytes:
+                return target
+    raise ValueError(
+        f"`--input` must hold sentences enough for {size_bytes} bytes of distinct documents, got {len(sentences)} "
+        f"sentences in {path}. Give a larger file."
+    )
+
+
+def _shuffle_anew(sentences: Sequence[str], seed: int) -> Iterator[str]:
+    """Give documents of shuffled sentences, none twice, until new orders are no longer found."""
+    random, seen, orders_in_vain = np.random.default_rng(seed), set[str](), 0
+    while orders_in_vain < MOST_ORDERS_IN_VAIN:
+        shuffled = [sentences[i] for i in random.permutation(len(sentences))]
+        orders_in_vain += 1
+        for begin in range(0, len(shuffled), SENTENCES_IN_A_DOCUMENT):
+            document = " ".join(shuffled[begin : begin + SENTENCES_IN_A_DOCUMENT])
+            if document not in seen:
+                seen.add(document)
+                orders_in_vain = 0
+                yield document

@@ -51,8 +51,21 @@ def test_distinct_text_of_any_size(texts: str, tmp_path: Path) -> None:
     assert len(set(documents)) == len(documents) > 20
 
 
-@pytest.mark.parametrize("sample", [lambda path: sample_documents(path, 5),
-                                    lambda path: write_distinct(path, 5, Path(path).with_name("out.jsonl"))])  # fmt: skip
+def test_more_distinct_text_than_the_sentences_give_is_refused(tmp_path: Path) -> None:
+    path = write_jsonl(["내일 만나자고 그가 말했다."], tmp_path / "one.jsonl")
+    with pytest.raises(
+        ValueError, match=r"enough for 500 bytes of distinct documents, got 1 sentences in .*one\.jsonl"
+    ):
+        write_distinct(str(path), 500, tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        lambda path: sample_documents(path, 5),
+        lambda path: write_distinct(path, 5, Path(path).with_name("out.jsonl")),
+    ],
+)
 def test_an_input_without_text_is_refused(sample, tmp_path: Path) -> None:
     empty = write_jsonl([" "], tmp_path / "empty.jsonl")
     with pytest.raises(ValueError, match=r"`--input` must hold text, got none in .*empty\.jsonl\. Give another file\."):
