@@ -20,13 +20,14 @@ class AnnotateDataset(beam.PTransform):
     break the chain.
     """
 
-    def __init__(self, dataset: str, config: AnnotateConfig, threads: int = 1) -> None:
+    def __init__(self, dataset: str, config: AnnotateConfig, threads: int = 1, device: str = "auto") -> None:
         """Choose where to, what and how.
 
         Args:
           dataset: the folder, its plan in it.
           config: the configuration of that plan.
           threads: for the models' arithmetic, in each worker process.
+          device: where that is done, as in Annotate.
 
         Raises:
           ValueError: if a model or the splitter cannot be had here.
@@ -34,21 +35,32 @@ class AnnotateDataset(beam.PTransform):
         super().__init__()
         self._dataset = dataset
         self._config = config
-        self._threads = threads
+        self._threads, self._device = threads, device
 
     def expand(self, shards: beam.PCollection[Shard]) -> beam.PCollection[str]:
         """Turn a collection of shards into one of receipts, as JSON."""
+        annotate = Annotate(
+            self._config.model,
+            self._threads,
+            device=self._device,
+            keep_metadata=self._config.read.keep_metadata,
+        )
         return (
             shards
             | "ReadShards" >> ReadShards(self._dataset, self._config.read)
             | "SplitSentences" >> SplitSentences(self._config.splitter)
-            | "Annotate" >> Annotate(self._config.model, self._threads, keep_metadata=self._config.read.keep_metadata)
+            | "Annotate" >> annotate
             | "WriteAnnotations" >> WriteAnnotations(self._dataset, self._config)
         )
 
 
 def build(
-    pipeline: beam.Pipeline, shards: Sequence[Shard], config: AnnotateConfig, dataset: str, threads: int = 1
+    pipeline: beam.Pipeline,
+    shards: Sequence[Shard],
+    config: AnnotateConfig,
+    dataset: str,
+    threads: int = 1,
+    device: str = "auto",
 ) -> beam.PCollection[str]:
     """Add the annotation of some shards to a pipeline.
 
@@ -61,6 +73,7 @@ def build(
       config: the dataset's configuration, as its plan holds it.
       dataset: the dataset's folder.
       threads: for the models' arithmetic, in each worker process.
+      device: where that is done, as in Annotate.
 
     Returns:
       The receipts of the segments committed, as JSON.
@@ -69,5 +82,5 @@ def build(
         pipeline
         | "CreateShards" >> beam.Create(list(shards), reshuffle=False).with_output_types(Shard)
         | "SpreadShards" >> beam.Reshuffle()
-        | "AnnotateDataset" >> AnnotateDataset(dataset, config, threads)
+        | "AnnotateDataset" >> AnnotateDataset(dataset, config, threads, device)
     )

@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from beam_pipelines.amount import AmountMeter
-from beam_pipelines.annotate import build
 from beam_pipelines.drawing import draw_preview
 from beam_pipelines.driver import ClusterConfig, DriverError, ShardJob, describe_shard, run_on_dask
 from beam_pipelines.job import DatasetInUseError, Job, close_job, lock_dataset, open_job, plan_job
@@ -25,9 +24,9 @@ from beam_pipelines.options import AnnotateOptions, infer_format, to_config
 from beam_pipelines.progress_view import Counts, JobProgress, ProgressView
 from beam_pipelines.summary import draw_summary, summarize
 from schemas.shard import Shard
-from transforms.config import AnnotateConfig, require
+from transforms.config import DEVICES, AnnotateConfig, require
 from transforms.formats.bytes import SourceChangedError
-from transforms.models.loading import resolve_models
+from transforms.models.resolving import resolve_models
 from transforms.split import splitter_version
 from transforms.write import clear_attempts
 
@@ -75,6 +74,13 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="threads of each process; processes times threads should be the cores (default: %(default)s, since "
         "another process is worth more than another thread; scores may differ in their last bits).",
+    )
+    group.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="where the models run: cuda is a GPU, which several processes may share; auto takes it where torch sees "
+        "one, but for int8 (default: %(default)s).",
     )
     group.add_argument(
         "--scheduler",
@@ -193,7 +199,9 @@ def read_call(arguments: Sequence[str]) -> Call:
     for name in ("max_rejects", "preview"):
         number = getattr(options, name)
         require(number is None or number >= 0, f"`--{name}` must be at least 0", number, "Leave it out.")
-    cluster = ClusterConfig(workers=options.workers or 0, threads=options.threads, scheduler=options.scheduler)
+    cluster = ClusterConfig(
+        workers=options.workers or 0, threads=options.threads, device=options.device, scheduler=options.scheduler
+    )
     return Call(options, tuple(beam_flags), runner, cluster)
 
 
@@ -202,6 +210,14 @@ def _resolve_config(options: argparse.Namespace) -> AnnotateConfig:
     return dataclasses.replace(
         config, splitter_version=splitter_version(config.splitter), model=resolve_models(config.model)
     )
+
+
+def _check_device(call: Call, job: Job) -> None:
+    """Refuse a GPU that is not there before anything runs; on other machines only their own processes can tell."""
+    if call.cluster.device == "cuda" and call.runs_here:
+        from transforms.models.precision import choose_device  # noqa: PLC0415  torch takes seconds to import
+
+        choose_device(call.cluster.device, job.config.model.precision)
 
 
 class _ShardObserver:
@@ -216,7 +232,7 @@ class _ShardObserver:
 
 def _run_locally(call: Call, job: Job, console: Console) -> tuple[dict[Shard, str], float]:
     """Run the pending shards; give those that were set aside with the reason, and the sentences a second."""
-    shard_job = ShardJob(job.dataset, job.config, call.beam_flags, call.cluster.threads)
+    shard_job = ShardJob(job.dataset, job.config, call.beam_flags, call.cluster.threads, call.cluster.device)
     progress = JobProgress(before=Counts.of_receipts(job.receipts))
     with AmountMeter(job.plan, job.receipts) as meter, ProgressView(console, progress, meter.total, meter.unit) as view:
         set_aside = run_on_dask(call.cluster, job.pending, shard_job, _ShardObserver(progress, view))
@@ -225,13 +241,15 @@ def _run_locally(call: Call, job: Job, console: Console) -> tuple[dict[Shard, st
 
 def _run_on_beam(call: Call, job: Job, console: Console) -> tuple[dict[Shard, str], None]:
     """Run the same graph on the Beam runner that was named."""
+    from beam_pipelines.annotate import build  # noqa: PLC0415  torch takes seconds to import
+
     logging.getLogger("apache_beam").setLevel(logging.INFO)  # the job's name and where to watch it
     dataset_options = {
         name: getattr(call.options, name) for name in vars(AnnotateOptions([]))["_visible_options"].__dict__
     }
     options = AnnotateOptions(list(call.beam_flags), **dataset_options)
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, job.pending, job.config, job.dataset, call.cluster.threads)
+    build(pipeline, job.pending, job.config, job.dataset, call.cluster.threads, call.cluster.device)
     try:
         result = pipeline.run()
         if not options.view_as(StandardOptions).no_wait_until_finish:
@@ -319,7 +337,8 @@ def main(arguments: Sequence[str]) -> int:
             config = _resolve_config(call.options)
             if not call.options.dry_run:
                 stack.enter_context(lock_dataset(call.options.output))
-            job = plan_job(call.options.output, call.options.input, config)
+            job = plan_job(call.options.output, call.options.input, config, call.cluster.device)
+            _check_device(call, job)
         except (ValueError, ImportError, OSError, SourceChangedError, DatasetInUseError) as error:
             return end(error, USAGE_ERROR)
         except KeyboardInterrupt:

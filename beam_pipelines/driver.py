@@ -49,11 +49,13 @@ class ClusterConfig:
     Attributes:
       workers: processes on this machine; 0 for as many as `threads` leaves room for.
       threads: threads of each process for model arithmetic.
+      device: where each process does it, one of DEVICES.
       scheduler: address of a Dask scheduler that is already there, None for processes on this machine.
     """
 
     workers: int = 0
     threads: int = 1
+    device: str = "auto"
     scheduler: str | None = None
 
     def __post_init__(self) -> None:
@@ -89,6 +91,7 @@ class ShardJob:
     config: AnnotateConfig
     beam_flags: tuple[str, ...]
     threads: int
+    device: str
 
 
 class Observer(Protocol):
@@ -150,7 +153,7 @@ def run_shard(shard: Shard, job: ShardJob) -> None:
     from beam_pipelines.annotate import build  # noqa: PLC0415  the driver's own process never needs it
 
     with local_pipeline(job.beam_flags) as pipeline:
-        build(pipeline, [shard], job.config, job.dataset, job.threads)
+        build(pipeline, [shard], job.config, job.dataset, job.threads, job.device)
 
 
 def local_pipeline(beam_flags: Sequence[str] = ()) -> Any:

@@ -16,7 +16,7 @@ from beam_pipelines.annotate_command import check_beam_flags
 from beam_pipelines.evaluation_graph import run_annotation, run_gold_pairs
 from beam_pipelines.report_view import draw_report
 from schemas.labels import NO_RELATION, TASKS
-from transforms.config import PRECISIONS, ModelConfig, require
+from transforms.config import PRECISIONS, RE_MARKERS, ModelConfig, require
 from transforms.formats.klue import (
     DependencyExample,
     EntityExample,
@@ -30,8 +30,7 @@ from transforms.formats.klue import (
     read_tc,
     split_dependency_examples,
 )
-from transforms.models.huggingface import RE_MARKERS
-from transforms.models.loading import resolve_models
+from transforms.models.resolving import resolve_models
 from transforms.scoring import (
     Report,
     ScoredArc,

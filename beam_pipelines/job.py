@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from schemas.shard import ATTEMPTS_DIR, PLAN_FILE, SUCCESS_FILE, Plan, Receipt, Shard
-from transforms.config import AnnotateConfig
+from transforms.config import AUTO_PRECISION, AnnotateConfig, ModelConfig
 from transforms.plan import extend_plan, load_plan, make_plan, save_plan
 from transforms.receipts import load_receipts
 from transforms.write import clear_attempts
@@ -82,8 +82,14 @@ class Job:
         return self.is_stored and not self.pending and os.path.exists(os.path.join(self.dataset, SUCCESS_FILE))
 
 
-def plan_job(dataset: str, inputs: Sequence[str], config: AnnotateConfig) -> Job:
+def plan_job(dataset: str, inputs: Sequence[str], config: AnnotateConfig, device: str = "auto") -> Job:
     """Find out what is to do; writes nothing.
+
+    Args:
+      dataset: the folder.
+      inputs: as for `make_plan`.
+      config: what is asked for. The precision `auto` is settled where there is no plan yet.
+      device: where it is settled, one of DEVICES.
 
     Raises:
       ValueError: if an input cannot be taken, or the folder holds a dataset of another configuration or other sources.
@@ -91,8 +97,19 @@ def plan_job(dataset: str, inputs: Sequence[str], config: AnnotateConfig) -> Job
       OSError: if a file cannot be read.
     """
     stored = load_plan(dataset) if os.path.exists(os.path.join(dataset, PLAN_FILE)) else None
-    plan = make_plan(inputs, config) if stored is None else extend_plan(stored, inputs, config)
+    if stored is None:
+        plan = make_plan(inputs, dataclasses.replace(config, model=_settle(config.model, device)))
+    else:
+        plan = extend_plan(stored, inputs, config)
     return Job(dataset, plan, plan == stored, AnnotateConfig.from_dict(plan.config), tuple(load_receipts(dataset)))
+
+
+def _settle(config: ModelConfig, device: str) -> ModelConfig:
+    if config.precision != AUTO_PRECISION:
+        return config
+    from transforms.settling import settle_precision  # noqa: PLC0415  it loads models, which only this case needs
+
+    return settle_precision(config, device)
 
 
 def open_job(job: Job) -> None:

@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from schemas.labels import TASKS
 from transforms.config import (
+    AUTO_PRECISION,
     INPUT_FORMATS,
     PRECISIONS,
     SPLITTERS,
@@ -243,9 +244,10 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--precision",
-        choices=PRECISIONS,
+        choices=(AUTO_PRECISION, *PRECISIONS),
         default=defaults.precision,
-        help="the numbers that the models compute in (default: %(default)s).",
+        help="the numbers that the models compute in. auto tries them on a few sentences when the dataset is planned, "
+        "and takes the fastest whose labels are those of fp32; the plan keeps what was taken (default: %(default)s).",
     )
     group.add_argument(
         "--token_budget",

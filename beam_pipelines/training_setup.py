@@ -13,7 +13,8 @@ from transformers import AutoTokenizer
 from schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES
 from transforms.config import require
 from transforms.formats.klue import EntityExample, read_dp, read_ner, read_re, read_tc, split_dependency_examples
-from transforms.models.checkpoint import check_embeddings, hash_folder, load_encoder, load_model, resolve_folder
+from transforms.models.checkpoint import check_embeddings, load_encoder, load_model
+from transforms.models.folders import hash_folder, resolve_folder
 from transforms.models.heads import DependencyHead
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer

@@ -11,7 +11,8 @@ from benchmarks.random_checkpoints import POSITIONS, load_tokenizer, require_kno
 from schemas.labels import TASKS
 from transforms.config import ModelConfig
 from transforms.models.huggingface import mark_pair
-from transforms.models.loading import load_engines, resolve_models
+from transforms.models.loading import load_engines
+from transforms.models.resolving import resolve_models
 
 MAX_PAIRS: Final = 2
 """So many pairs of a sentence are scored at most, on every side."""

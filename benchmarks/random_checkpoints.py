@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from schemas.labels import NER_TYPES, RELATIONS, TOPICS
-from transforms.models.checkpoint import EMBEDDED_DIR, build_encoder, save_model
+from transforms.models.checkpoint import build_encoder, save_model
+from transforms.models.folders import EMBEDDED_DIR
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import ModelSpec, bio_tags

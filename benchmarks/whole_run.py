@@ -15,7 +15,8 @@ from benchmarks.timing import Spent, now, time_call
 from schemas.labels import TASKS
 from schemas.shard import DATA_DIR
 from transforms.config import AnnotateConfig, ModelConfig, ReadConfig
-from transforms.models.loading import resolve_models, share_engines
+from transforms.models.loading import share_engines
+from transforms.models.resolving import resolve_models
 from transforms.split import splitter_version
 
 

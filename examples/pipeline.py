@@ -11,8 +11,9 @@ import sys
 
 import apache_beam as beam
 
-from transforms.annotate import Annotate, resolve_models
+from transforms.annotate import Annotate
 from transforms.config import AnnotateConfig, ModelConfig, ReadConfig
+from transforms.models.resolving import resolve_models
 from transforms.plan import make_plan, save_plan
 from transforms.read import ReadShards
 from transforms.split import SplitSentences, splitter_version

@@ -16,7 +16,8 @@ from schemas.shard import Chunk
 from transforms.codepoints import Bools, Ints
 from transforms.config import ModelConfig
 from transforms.models.engine import Annotations
-from transforms.models.loading import Engine, resolve_models, share_engines
+from transforms.models.loading import Engine, share_engines
+from transforms.models.resolving import resolve_models
 from transforms.tasks.entity import Entities
 
 
@@ -166,11 +167,11 @@ def _failed_rows(
 
 
 class _AnnotateChunk(beam.DoFn):
-    def __init__(self, config: ModelConfig, threads: int, keep_metadata: bool) -> None:
-        self._config, self._threads, self._keep_metadata = config, threads, keep_metadata
+    def __init__(self, config: ModelConfig, threads: int, device: str, keep_metadata: bool) -> None:
+        self._config, self._threads, self._device, self._keep_metadata = config, threads, device, keep_metadata
 
     def setup(self) -> None:
-        self._engines = share_engines(self._config, self._threads)
+        self._engines = share_engines(self._config, self._threads, self._device)
 
     def process(self, chunk: Chunk) -> Iterable[Chunk]:
         rows, rejects = annotate(chunk.rows, self._engines, keep_metadata=self._keep_metadata)
@@ -181,24 +182,28 @@ class Annotate(beam.PTransform):
     """Annotate the sentences of chunks with several tasks in one pass, sharing encoders where models are the same.
 
     Args:
-      config: the tasks and models.
+      config: the tasks and models, with a settled precision.
       threads: torch threads of each worker process.
+      device: where the models run, one of DEVICES; each worker process looks for itself what `auto` is.
       keep_metadata: whether the column `metadata` stays.
 
     Raises:
-      ValueError: if a model cannot be found or cannot serve its task.
+      ValueError: if a model cannot be found or cannot serve its task, or the precision is not settled.
     """
 
-    def __init__(self, config: ModelConfig, threads: int = 1, *, keep_metadata: bool = False) -> None:
+    def __init__(
+        self, config: ModelConfig, threads: int = 1, *, device: str = "auto", keep_metadata: bool = False
+    ) -> None:
         super().__init__()
+        config.require_settled()
         # A plan's configuration is resolved already; hashing the models anew for each shard would take seconds.
         is_resolved = set(config.tasks) <= set(config.model_sha256)
         self._config = config if is_resolved else resolve_models(config)
-        self._threads, self._keep_metadata = threads, keep_metadata
+        self._threads, self._device, self._keep_metadata = threads, device, keep_metadata
 
     def expand(self, chunks: beam.PCollection[Chunk]) -> beam.PCollection[Chunk]:
         """Chunks of SENTENCE rows in, chunks of annotated rows out."""
-        annotate_chunk = _AnnotateChunk(self._config, self._threads, self._keep_metadata)
+        annotate_chunk = _AnnotateChunk(self._config, self._threads, self._device, self._keep_metadata)
         return chunks | beam.ParDo(annotate_chunk).with_output_types(Chunk)
 
 
@@ -207,15 +212,23 @@ class _OneTask(Annotate):
 
     Args:
       model: the model's name: `small`, a folder, or a hub name.
-      threads, keep_metadata: as in Annotate.
+      threads, device, keep_metadata: as in Annotate.
       options: further fields of ModelConfig.
     """
 
     task: str
 
-    def __init__(self, model: str = "small", threads: int = 1, *, keep_metadata: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        model: str = "small",
+        threads: int = 1,
+        *,
+        device: str = "auto",
+        keep_metadata: bool = False,
+        **options: Any,
+    ) -> None:
         config = ModelConfig(tasks=(self.task,), models={self.task: model}, **options)
-        super().__init__(config, threads, keep_metadata=keep_metadata)
+        super().__init__(config, threads, device=device, keep_metadata=keep_metadata)
 
 
 class ClassifyTopics(_OneTask):

@@ -11,7 +11,18 @@ from schemas.labels import TASKS
 INPUT_FORMATS: Final = ("text", "jsonl", "parquet")
 TEXT_UNITS: Final = ("line", "block", "file")
 SPLITTERS: Final = ("fast", "kss", "kiwi", "newline", "none")
+AUTO_PRECISION: Final = "auto"
+"""Stands for one of PRECISIONS until the plan is made: see transforms.settling."""
+
 PRECISIONS: Final = ("fp32", "bf16", "int8")
+
+RE_MARKERS: Final = ("klue", "typed", "punctuation")
+"""How a relation checkpoint marks the two entities: `<subj> </subj> <obj> </obj>` as in KLUE-baseline, the same with
+the entity type (`<S:PER> </S:PER>`), or punctuation (`@ * PER * name @`, `# ^ PER ^ name #`)."""
+
+DEVICES: Final = ("auto", "cpu", "cuda")
+"""Where models may run: a choice of a single run, as the number of threads, and no part of the configuration."""
+
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -74,10 +85,10 @@ class ModelConfig:
       tasks: names out of TASKS, in the order of TASKS.
       models: for each task, the model's name (`small`, a folder, or a hub name).
       model_sha256: for each task, the hash of the model's files, taken when the plan is made.
-      precision: one of PRECISIONS.
+      precision: one of PRECISIONS, or AUTO_PRECISION where it is not settled yet.
       token_budget: at most so many tokens, padding included, in one forward pass.
       max_pairs: at most so many candidate pairs of a sentence are scored for relations; a row that had more is flagged.
-      re_markers: how a relation checkpoint of its own marks the two entities.
+      re_markers: how a relation checkpoint of its own marks the two entities, one of RE_MARKERS.
     """
 
     tasks: tuple[str, ...] = TASKS
@@ -97,8 +108,8 @@ class ModelConfig:
             "Name at least one of them.",
         )
         require(
-            self.precision in PRECISIONS,
-            f"`precision` must be one of {', '.join(PRECISIONS)}",
+            self.precision in (AUTO_PRECISION, *PRECISIONS),
+            f"`precision` must be one of {', '.join((AUTO_PRECISION, *PRECISIONS))}",
             self.precision,
             "Choose one of them.",
         )
@@ -109,6 +120,19 @@ class ModelConfig:
             "Raise it, or leave it out for the default of 4096.",
         )
         require(self.max_pairs >= 1, "`max_pairs` must be at least 1", self.max_pairs, "Leave it out for the default.")
+
+    def require_settled(self) -> None:
+        """Refuse a precision that is still to be chosen.
+
+        Raises:
+          ValueError: if it is AUTO_PRECISION.
+        """
+        require(
+            self.precision in PRECISIONS,
+            f"`precision` must be settled, one of {', '.join(PRECISIONS)}",
+            self.precision,
+            "Choose one of them, or let `transforms.settling.settle_precision` choose.",
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The plan: sources, their shards and the configuration, written before anything is read."""
 
+import dataclasses
 import json
 import os
 import uuid
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.shard import ATTEMPTS_DIR, PLAN_FILE, Plan, Shard, Source
-from transforms.config import AnnotateConfig, ReadConfig
+from transforms.config import AUTO_PRECISION, AnnotateConfig, ReadConfig
 from transforms.formats.bytes import ByteWindow, check_unchanged, is_compressed, read_blocks
 from transforms.formats.parquet import cut_row_groups
 from transforms.formats.text import block_records
@@ -53,14 +54,15 @@ def make_plan(inputs: Sequence[str], config: AnnotateConfig, progress: PlanProgr
 
     Args:
       inputs: paths, globs and folders, see `find_sources`.
-      config: what the dataset's rows will say.
+      config: what the dataset's rows will say, its precision settled.
       progress: told while large files are looked through.
 
     Raises:
-      ValueError: if an input matches nothing or is not of the format.
+      ValueError: if an input matches nothing or is not of the format, or the precision is not settled.
       SourceChangedError: if a source changed meanwhile.
       OSError: if a source cannot be read.
     """
+    config.model.require_settled()
     sources = find_sources(inputs, config.read.input_format)
     shards = _cut_sources(sources, config.read, 0, progress)
     return Plan(tuple(sources), tuple(shards), config.to_dict(), config.sha256())
@@ -76,12 +78,15 @@ def extend_plan(
     Args:
       plan: as stored with the dataset.
       inputs: as for `make_plan`; known ones may be among them.
-      config: must be the plan's.
+      config: must be the plan's; the precision `auto` is whatever the plan has.
       progress: told while large new files are looked through.
 
     Raises:
       ValueError: if the configuration is another, or a planned source changed; both are named. Else as `make_plan`.
     """
+    if config.model.precision == AUTO_PRECISION:
+        settled = AnnotateConfig.from_dict(plan.config).model.precision
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, precision=settled))
     _require_same_config(plan.config, config.to_dict())
     known = {os.path.abspath(source.path): source for source in plan.sources}
     found = find_sources(inputs, config.read.input_format)

@@ -4,10 +4,11 @@ import importlib.metadata
 from pathlib import Path
 
 import pytest
+import torch
 
 from beam_pipelines import annotate_command
 from beam_pipelines.cli import COMMANDS, main
-from tests.beam_pipelines.conftest import Corpus
+from tests.beam_pipelines.conftest import Corpus, run_command
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -44,6 +45,8 @@ def test_the_help_of_annotate_teaches_every_option(capsys: pytest.CaptureFixture
         "--re_model",
         "--splitter",
         "--shard_bytes",
+        "--precision",
+        "--device",
         "--scheduler",
         "--runner",
     ):
@@ -66,6 +69,12 @@ def test_the_help_of_annotate_teaches_every_option(capsys: pytest.CaptureFixture
         (["--workers", "0"], "`--workers` must be at least 1, got 0."),
         (["--threads", "0"], "`--threads` must be at least 1, got 0."),
         (["--max_rejects", "-1"], "`--max_rejects` must be at least 0, got -1."),
+        pytest.param(
+            ["--device", "cuda"],
+            "sees, got 'cuda'. Leave it out to run on the CPU, or install the GPU's driver",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+        (["--device", "cuda", "--precision", "int8"], "`device` must be cpu with the precision int8, got 'cuda'."),
         (["--token_budget", "5"], "`token_budget` must be at least 512, got 5."),
         (["--tasks", "re"], "`--tasks` with re must have ner too"),
         (["--model", "no/such/folder"], "got 'no/such/folder'"),
@@ -99,6 +108,23 @@ def test_a_value_of_a_wrong_type_is_a_wrong_call(capsys: pytest.CaptureFixture[s
         with pytest.raises(SystemExit, match="2"):
             annotate_command.main(option)
         assert f"argument {option[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from beam_pipelines.cli import main; main(['--help'])",
+        "from beam_pipelines.verify_command import main; main(sys.argv[1:2])",
+        "from beam_pipelines.annotate_command import main; main(sys.argv[2:])",
+    ],
+)
+def test_what_runs_no_model_loads_no_torch(code: str, corpus: Corpus, undisturbed: Path) -> None:
+    """The help, a verification and a rerun of a finished job."""
+    ended = "print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    arguments = [str(undisturbed), *corpus.arguments(undisturbed)]
+    done = run_command(arguments, "-c", f"import sys; {code}; {ended}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_options_of_beam_are_taken(corpus: Corpus, tmp_path: Path) -> None:

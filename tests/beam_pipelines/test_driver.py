@@ -15,8 +15,9 @@ from beam_pipelines.verify import verify
 from schemas.shard import ATTEMPTS_DIR, SUCCESS_FILE
 from tests.beam_pipelines.conftest import Corpus
 from tests.engines.corpus import check_same, hash_files, read_rows
-from transforms.config import AnnotateConfig
+from transforms.config import PRECISIONS, AnnotateConfig
 from transforms.plan import load_plan
+from transforms.write_publish import read_footer
 
 
 def test_two_workers_give_the_bits_of_one_and_a_dataset_that_verifies(
@@ -58,6 +59,31 @@ def test_a_rerun_of_a_finished_job_does_nothing_and_says_so(
     assert annotate_command.main(corpus.arguments(undisturbed)) == 0
     assert "Nothing to do: every input is annotated already." in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
+
+
+def test_precision_and_device_may_be_left_to_the_dataset_and_the_machine(
+    corpus: Corpus, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`auto` is what the plan says, and where it is computed is no part of the configuration."""
+    before = hash_files(undisturbed)
+    for options in (["--precision", "auto"], ["--device", "cpu"], ["--device", "auto", "--threads", "2"]):
+        assert annotate_command.main(corpus.arguments(undisturbed, *options)) == 0
+        assert "Nothing to do: every input is annotated already." in capsys.readouterr().out
+    assert annotate_command.main(corpus.arguments(undisturbed, "--precision", "bf16")) == 2
+    assert "model.precision was 'fp32', is 'bf16'" in capsys.readouterr().err
+    assert hash_files(undisturbed) == before
+
+
+def test_a_new_dataset_stores_what_auto_became(corpus: Corpus, tmp_path: Path) -> None:
+    """All workers and a resumed run take the plan's precision, whatever they would choose."""
+    dataset = tmp_path / "out"
+    arguments = ["--input", str(corpus.stream), "--output", str(dataset), *corpus.options, "--workers", "1"]
+    assert annotate_command.main([*arguments, "--precision", "auto", "--device", "cpu"]) == 0
+    settled = AnnotateConfig.from_dict(load_plan(str(dataset)).config).model.precision
+    assert settled in PRECISIONS
+    (path, *_) = (dataset / "data").iterdir()
+    assert read_footer(path)["klue_beam.precision"] == settled
+    assert verify(dataset).faults == []
 
 
 def test_a_dataset_that_only_lacks_its_success_file_gets_it(corpus: Corpus, undisturbed: Path, tmp_path: Path) -> None:
@@ -127,8 +153,8 @@ def test_a_source_that_changes_while_it_is_annotated_sets_its_shards_aside(
     shutil.copy(corpus.plain, changing)
     shutil.copy(corpus.plain, steady)
 
-    def plan_then_change(dataset: str, inputs: list[str], config: AnnotateConfig) -> object:
-        job = plan_job(dataset, inputs, config)
+    def plan_then_change(dataset: str, inputs: list[str], config: AnnotateConfig, device: str) -> object:
+        job = plan_job(dataset, inputs, config, device)
         with changing.open("a", encoding="utf-8") as file:
             file.write('{"text": "늦은 글"}\n')
         return job

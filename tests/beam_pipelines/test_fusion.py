@@ -14,7 +14,7 @@ from schemas.shard import Chunk, Shard
 from tests.tiny_models import tiny_checkpoint
 from transforms.annotate import Annotate
 from transforms.config import AnnotateConfig, ModelConfig
-from transforms.models.loading import resolve_models
+from transforms.models.resolving import resolve_models
 from transforms.read import ReadShards
 from transforms.split import SplitSentences
 from transforms.write import WriteAnnotations

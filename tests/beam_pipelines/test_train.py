@@ -14,7 +14,8 @@ from tests.transforms.test_annotate import make_rows
 from transforms.annotate import annotate
 from transforms.config import ModelConfig
 from transforms.models.checkpoint import load_model
-from transforms.models.loading import load_engines, resolve_models
+from transforms.models.loading import load_engines
+from transforms.models.resolving import resolve_models
 from transforms.models.spec import ModelSpec
 from transforms.models.training.trainer import LOG_FILE, STATE_FILE
 

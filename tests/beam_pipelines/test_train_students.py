@@ -17,9 +17,11 @@ from tests.tiny_models import SENTENCES, tiny_checkpoint
 from tests.transforms.test_annotate import make_rows
 from transforms.annotate import annotate
 from transforms.config import ModelConfig
-from transforms.models import checkpoint
-from transforms.models.checkpoint import hash_folder, load_model
-from transforms.models.loading import load_engines, resolve_models
+from transforms.models import folders
+from transforms.models.checkpoint import load_model
+from transforms.models.folders import hash_folder
+from transforms.models.loading import load_engines
+from transforms.models.resolving import resolve_models
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_embeddings_can_be_another_models(
     """A student can leave its frozen embeddings to the model that it took them from; both are hashed."""
     home = tmp_path / "embedded"
     shutil.copytree(base, home / "lender")
-    monkeypatch.setattr(checkpoint, "EMBEDDED_DIR", home)
+    monkeypatch.setattr(folders, "EMBEDDED_DIR", home)
     more = ["--embeddings_of", "lender", "--epochs", "tc=0.2"]
     assert main([*command(base, data, tmp_path / "model", *more, "--frozen_layers", "0", tasks=("tc",))]) == 0
     name = "encoder.embeddings.word_embeddings.weight"

@@ -10,7 +10,8 @@ from benchmarks.timing import time_call
 from benchmarks.whole_run import models_of
 from tests.tiny_models import SENTENCES
 from transforms.config import ModelConfig
-from transforms.models.loading import load_engines, resolve_models
+from transforms.models.loading import load_engines
+from transforms.models.resolving import resolve_models
 
 
 def test_stages_and_overhead(texts: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,8 @@ from transforms.annotate import (
 from transforms.config import ModelConfig
 from transforms.models.checkpoint import load_model, save_model
 from transforms.models.engine import MultiTaskEngine
-from transforms.models.loading import Engine, load_engines, resolve_models, share_engines
+from transforms.models.loading import Engine, load_engines, share_engines
+from transforms.models.resolving import resolve_models
 from transforms.write_checks import check_rows
 
 LONG = " ".join(SENTENCES * 3)

@@ -167,6 +167,19 @@ def test_a_stored_plan_comes_back(corpus: Path, tmp_path: Path) -> None:
     assert plan.config_hash == config.sha256()
 
 
+def test_the_precision_auto_is_what_the_plan_has(corpus: Path) -> None:
+    """A plan never stores it; a dataset that has a plan is not refused for it."""
+    auto = AnnotateConfig(model=ModelConfig(precision="auto"))
+    with pytest.raises(ValueError, match=r"`precision` must be settled, one of fp32, bf16, int8, got 'auto'\."):
+        make_plan([str(corpus)], auto)
+    for precision in ("fp32", "int8"):
+        plan = make_plan([str(corpus)], AnnotateConfig(model=ModelConfig(precision=precision)))
+        assert extend_plan(plan, [str(corpus)], auto) == plan
+        other = AnnotateConfig(model=ModelConfig(precision="auto", max_pairs=3))
+        with pytest.raises(ValueError, match=r"got another: model\.max_pairs was 64, is 3\. Choose"):
+            extend_plan(plan, [str(corpus)], other)
+
+
 def test_a_save_that_fails_keeps_the_old_plan(corpus: Path, tmp_path: Path) -> None:
     dataset = tmp_path / "dataset"
     plan = make_plan([str(corpus)], configure())

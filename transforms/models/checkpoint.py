@@ -1,6 +1,5 @@
 """Saving and loading multi-task models: safetensors, matrices as int8 by output channel with fp16 scales."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,47 +9,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from transforms.models.folders import find_lender, resolve_folder
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
-from transforms.models.spec import SPEC_FILE, ModelSpec
+from transforms.models.spec import ModelSpec
 
 WEIGHTS_FILE: Final = "model.safetensors"
 SCALE_SUFFIX: Final = ".scale"
-EMBEDDED_DIR: Final = Path(__file__).parent / "embedded"
-
-
-def resolve_folder(name: str) -> Path | None:
-    """Give the folder of a multi-task model: an embedded one by its name, or a local one by its path; else None."""
-    for folder in (EMBEDDED_DIR / name, Path(name)):
-        if (folder / SPEC_FILE).is_file():
-            return folder
-    return None
-
-
-PARSER_FILE: Final = "dp-model.bin"
-"""The state dict of a dependency parser that KLUE-baseline trained."""
-
-MODEL_FILES: Final = ("*.json", "*.safetensors", "*.txt", "*.model", PARSER_FILE)
-"""What a model is made of; beside it may lie its card, a training run's checkpoint, other formats of its weights."""
-
-
-def hash_folder(folder: Path) -> str:
-    """Hash a model's files, names and bytes; where it has the embeddings of another model, that one's too.
-
-    Returns:
-      The sha256 as a hex digest.
-    """
-    digest = hashlib.sha256()
-    if (folder / SPEC_FILE).is_file() and (lender := ModelSpec.load(folder).embeddings_of):
-        digest.update(hash_folder(_find_lender(lender)).encode())
-    for path in sorted(folder.iterdir()):
-        is_part = any(path.match(pattern) for pattern in MODEL_FILES)
-        if path.is_file() and is_part and not path.name.startswith("."):
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-    return digest.hexdigest()
 
 
 def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,19 +42,9 @@ def dequantize_rows(quantized: Tensor, scale: Tensor) -> Tensor:
     return quantized.float() * scale.float().view(-1, *([1] * (quantized.dim() - 1)))
 
 
-def _find_lender(name: str) -> Path:
-    folder = resolve_folder(name)
-    if folder is None or ModelSpec.load(folder).embeddings_of:
-        raise ValueError(
-            f"`embeddings_of` must name a model with embeddings of its own, got {name!r}. Give an embedded model's "
-            "name, or leave it out."
-        )
-    return folder
-
-
 def _borrow_embeddings(lender: str, name: str) -> Tensor:
     """Read the weight of this name out of another model. Shape: (n_pieces, H)."""
-    with safe_open(_find_lender(lender) / WEIGHTS_FILE, "pt") as weights:
+    with safe_open(find_lender(lender) / WEIGHTS_FILE, "pt") as weights:
         return dequantize_rows(weights.get_tensor(name), weights.get_tensor(name + SCALE_SUFFIX))
 
 

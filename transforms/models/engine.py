@@ -1,7 +1,7 @@
 """Running a multi-task model over texts: one tokenisation, one encoder pass, every head on the same hidden states."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from schemas.labels import ENTITY_TYPES
 from transforms.codepoints import Bools, Eojeols, Ints, ranges
-from transforms.models.batching import Windows, count_max_pieces, cut_windows, pack_by_length
+from transforms.models.batching import Windows, count_max_pieces, cut_windows
 from transforms.models.multitask import MultiTaskModel, to_tensor
 from transforms.models.pieces import (
     EncodedTexts,
@@ -22,6 +22,7 @@ from transforms.models.pieces import (
     pad_units,
 )
 from transforms.models.relating import flatten_states, join_states, locate_pairs
+from transforms.models.running import TokenBudget, run_packed
 from transforms.tasks.dependency import Arcs, decode_heads
 from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, drop_unsure, merge_entities, no_entities
 from transforms.tasks.relation import Relations, decode_relations, list_candidate_pairs, marker_type
@@ -29,9 +30,6 @@ from transforms.tasks.topic import Floats, Topics, decode_topics
 
 PLAIN_SENTENCE: Final = "오늘은 날씨가 좋다."
 """What a model that failed on every sentence is tried on, to tell a broken model from broken sentences."""
-
-MODEL_ERRORS: Final = (RuntimeError, ValueError, IndexError, FloatingPointError)
-"""What a model raises on a sentence that it cannot take."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +89,8 @@ class MultiTaskEngine:
     Args:
       model, tokenizer: as `load_model` gives them.
       tasks: which of the model's tasks to run.
-      token_budget: at most so many tokens, padding included, in one forward pass.
+      token_budget: at most so many tokens, padding included, in one forward pass; fewer from then on once that many did
+        not fit the device's memory.
       max_pairs: at most so many candidate pairs of a sentence (of each window of a long one) are scored for relations.
       device: where the model runs.
     """
@@ -110,7 +109,7 @@ class MultiTaskEngine:
         self.model = model.to(self.device).eval()
         self.tokenizer = tokenizer
         self.tasks = tuple(tasks)
-        self.token_budget, self.max_pairs = token_budget, max_pairs
+        self.budget, self.max_pairs = TokenBudget(token_budget), max_pairs
         spec = model.spec
         self.entity_labels = (*spec.ner_types, *spec.mention_types)
         self.max_pieces = count_max_pieces(model.encoder, tokenizer)
@@ -144,7 +143,7 @@ class MultiTaskEngine:
         own: Entities | None = None
         pairs: _Pairs | None = None
         with torch.inference_mode():
-            failed_units = run_packed(np.arange(len(lengths)), lengths, self.token_budget, forward, self._try_plain)
+            failed_units = run_packed(np.arange(len(lengths)), lengths, self.budget, forward, self._try_plain)
             failures = {int(windows.units.text[unit]): reason for unit, reason in failed_units.items()}
             if "ner" in self.tasks:
                 own = self._assemble_entities(encoded, found.entities)
@@ -240,7 +239,7 @@ class MultiTaskEngine:
 
             low, high = self.model.relation.find_windows(torch.from_numpy(where))
             lengths = (high - low).numpy() + 2
-            failed = run_packed(np.arange(len(where)), lengths, self.token_budget, score, self._try_plain_pair)
+            failed = run_packed(np.arange(len(where)), lengths, self.budget, score, self._try_plain_pair)
             texts = windows.units.text[unit[pairs.subject]]
             failures.update({int(texts[pair]): reason for pair, reason in failed.items()})
         cut = windows.units.text[pairs.cut]
@@ -369,49 +368,6 @@ class MultiTaskEngine:
         order = order[~failed[text]]
         eojeol, head, label = (column[order] for column in columns)
         return Arcs(self.model.spec.deprels, eojeol, head, label, score[order])
-
-
-def run_packed(
-    units: Ints, lengths: Ints, token_budget: int, forward: Callable[[Ints], None], try_plain: Callable[[], None]
-) -> dict[int, str]:
-    """Run units in batches of like length; a batch that fails is cut in two until the units that fail are alone.
-
-    Args:
-      units: numbers of the units. Shape: (n_units,).
-      lengths: tokens of each. Shape: (n_units,).
-      token_budget: at most so many tokens, padding included, in a batch.
-      forward: runs some of the units; it must leave nothing behind where it raises.
-      try_plain: runs a plain sentence.
-
-    Returns:
-      The units that failed, each with its reason.
-
-    Raises:
-      RuntimeError: if every unit failed and the plain sentence fails too: then the model is broken, not the text.
-    """
-    failures: dict[int, str] = {}
-    for index in pack_by_length(lengths, token_budget):
-        failures.update(_run_halving(units[index], forward))
-    if failures and len(failures) == len(units):
-        try:
-            try_plain()
-        except MODEL_ERRORS as error:
-            raise RuntimeError(
-                f"The model must work on a plain sentence, got {type(error).__name__}: {error} It failed on all "
-                f"{len(units)} of a batch, too. Check its files, or give another model."
-            ) from error
-    return failures
-
-
-def _run_halving(index: Ints, forward: Callable[[Ints], None]) -> dict[int, str]:
-    try:
-        forward(index)
-    except MODEL_ERRORS as error:
-        if len(index) == 1:
-            return {int(index[0]): f"{type(error).__name__}: {error}"}
-        first, second = np.array_split(index, 2)
-        return _run_halving(first, forward) | _run_halving(second, forward)
-    return {}
 
 
 def require_finite(scores: Floats) -> Floats:

@@ -19,24 +19,20 @@ from transformers import (
 from schemas.labels import RE_TYPE_TO_ENTITY_TYPE, RELATIONS, TOPICS
 from transforms.codepoints import Bools, Ints
 from transforms.models.batching import Windows, count_max_pieces, cut_windows
-from transforms.models.checkpoint import MODEL_FILES
 from transforms.models.engine import (
     PLAIN_SENTENCE,
     Annotations,
     entities_in_texts,
     require_finite,
-    run_packed,
 )
+from transforms.models.folders import MODEL_FILES
 from transforms.models.multitask import to_tensor
 from transforms.models.pieces import EncodedTexts, PaddedInputs, TextTokenizer, Units, index_chars, pad_units
 from transforms.models.precision import apply_precision
+from transforms.models.running import TokenBudget, run_packed
 from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, no_entities
 from transforms.tasks.relation import decode_relations, list_candidate_pairs, marker_type
 from transforms.tasks.topic import Floats, Topics, decode_topics
-
-RE_MARKERS: Final = ("klue", "typed", "punctuation")
-"""How a relation checkpoint marks the two entities: `<subj> </subj> <obj> </obj>` as in KLUE-baseline, the same with
-the entity type (`<S:PER> </S:PER>`), or punctuation (`@ * PER * name @`, `# ^ PER ^ name #`)."""
 
 AUTO_MODELS: Final = {
     "tc": ("SequenceClassification", AutoModelForSequenceClassification),
@@ -234,7 +230,7 @@ class CheckpointEngine:
         id2label = model.config.id2label
         self.labels = name_labels([str(id2label[i]) for i in range(len(id2label))], KLUE_LABELS.get(task, ()))
         self.scheme = read_tag_scheme(self.labels) if task == "ner" else None
-        self.token_budget, self.max_pairs, self.re_markers = token_budget, max_pairs, re_markers
+        self.budget, self.max_pairs, self.re_markers = TokenBudget(token_budget), max_pairs, re_markers
         room = self.tokenizer.tokenizer.model_max_length - self.tokenizer.n_special
         self.max_pieces = min(count_max_pieces(model, self.tokenizer), room)
         self.model = apply_precision(model, precision, (model.base_model_prefix,)).to(self.device)
@@ -367,7 +363,7 @@ class CheckpointEngine:
         """Run units packed by length; gives the reason for each text (of the units) that failed."""
         usable = np.arange(len(units)) if usable is None else usable
         lengths = (units.end - units.begin)[usable] + self.tokenizer.n_special
-        failed = run_packed(usable, lengths, self.token_budget, forward, self._try_plain)
+        failed = run_packed(usable, lengths, self.budget, forward, self._try_plain)
         return {int(units.text[unit]): reason for unit, reason in failed.items()}
 
 

@@ -17,7 +17,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from schemas.labels import DEPRELS
-from transforms.models.checkpoint import PARSER_FILE, build_encoder
+from transforms.models.checkpoint import build_encoder
+from transforms.models.folders import PARSER_FILE
 from transforms.models.heads import bar_absent_heads
 from transforms.models.huggingface import load_config, load_tokenizer
 from transforms.models.multitask import MultiTaskModel

@@ -1,6 +1,5 @@
-"""From a model configuration to loaded models: what is refused before a run, and one copy of each model a process."""
+"""From a model configuration to loaded models, one copy of each a process."""
 
-import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
@@ -9,15 +8,15 @@ import torch
 from apache_beam.utils import shared
 
 from schemas.labels import TASKS
-from transforms.config import ModelConfig, require
-from transforms.models.checkpoint import hash_folder, load_model, resolve_folder
+from transforms.config import ModelConfig
+from transforms.models.checkpoint import load_model
 from transforms.models.engine import Annotations, MultiTaskEngine
-from transforms.models.huggingface import RE_MARKERS, CheckpointEngine, find_checkpoint, load_checkpoint
+from transforms.models.folders import hash_folder, resolve_folder
+from transforms.models.huggingface import CheckpointEngine, find_checkpoint
 from transforms.models.klue_parser import load_parser
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
-from transforms.models.precision import apply_precision
-from transforms.models.spec import ModelSpec
+from transforms.models.precision import apply_precision, choose_device
 from transforms.tasks.entity import Entities
 
 _MODELS: Final = shared.Shared()
@@ -39,51 +38,18 @@ class Engine(Protocol):
         ...
 
 
-def resolve_models(config: ModelConfig) -> ModelConfig:
-    """Find and check the models of a configuration, before anything runs, and note their hashes.
-
-    Returns:
-      The configuration with models and hashes of its tasks only.
-
-    Raises:
-      ValueError: if a model cannot be found or cannot serve its task; the message names the remedy.
-    """
-    require(
-        config.re_markers in RE_MARKERS,
-        f"`re_markers` must be one of {', '.join(RE_MARKERS)}",
-        config.re_markers,
-        "Choose the convention that the relation checkpoint was trained with.",
-    )
-    tasks = tuple(task for task in TASKS if task in config.tasks)
-    models: dict[str, str] = {}
-    hashes: dict[str, str] = {}
-    for task in tasks:
-        name = config.models.get(task, "small")
-        folder = resolve_folder(name)
-        if folder is not None:
-            spec = ModelSpec.load(folder)
-            require(
-                task in spec.tasks,
-                f"`{task}_model` must be a model trained for {task}",
-                name,
-                f"It has {', '.join(spec.tasks)}: give --{task}_model another, or leave {task} out of --tasks.",
-            )
-        else:
-            folder = find_checkpoint(name)
-            if task == "dp":
-                load_parser(folder)
-            else:
-                load_checkpoint(task, folder)
-        models[task], hashes[task] = name, hash_folder(folder)
-    return dataclasses.replace(config, tasks=tasks, models=models, model_sha256=hashes)
-
-
 def load_engines(config: ModelConfig, device: torch.device | None = None) -> list[Engine]:
     """Load the models of a configuration that `resolve_models` gave; tasks of one multi-task model share an engine.
 
+    Args:
+      config: with a settled precision.
+      device: where they run; None for the CPU.
+
     Raises:
+      ValueError: if the precision is not settled.
       RuntimeError: if a model's files are not those that the plan was made with.
     """
+    config.require_settled()
     engines: list[Engine] = []
     for name in dict.fromkeys(config.models[task] for task in config.tasks):
         tasks = [task for task in config.tasks if config.models[task] == name]
@@ -141,13 +107,18 @@ class _Kept(dict[str, list[Engine]]):
         return engines
 
 
-def share_engines(config: ModelConfig, threads: int) -> list[Engine]:
+def share_engines(config: ModelConfig, threads: int, device: str = "auto") -> list[Engine]:
     """Give this process's copy of the models, loading them once.
 
     Args:
       config: what `resolve_models` gave.
       threads: torch threads of this process; more than the free cores make it many times slower.
+      device: as in `choose_device`, of the machine that this process is on.
+
+    Raises:
+      ValueError: if the device is not there.
     """
     torch.set_num_threads(threads)
+    where = choose_device(device, config.precision)
     with _LOADING:
-        return _MODELS.acquire(_Kept).take(repr(config), lambda: load_engines(config))
+        return _MODELS.acquire(_Kept).take(f"{where} {config!r}", lambda: load_engines(config, where))

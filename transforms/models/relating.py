@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from transforms.codepoints import Ints, ranges
+from transforms.models.multitask import to_tensor
 from transforms.models.pieces import EncodedTexts, Units, tokens_of_chars
 
 
@@ -30,7 +31,7 @@ class TokenStates:
         begin, lengths = np.zeros_like(self.begin), np.zeros_like(self.lengths)
         lengths[units] = self.lengths[units]
         begin[units] = np.cumsum(lengths[units]) - lengths[units]
-        return TokenStates(self.states[torch.from_numpy(token).to(self.states.device)], begin, lengths)
+        return TokenStates(self.states[to_tensor(token, self.states.device)], begin, lengths)
 
 
 def flatten_states(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -14,13 +14,12 @@ from transforms.models.checkpoint import (
     SCALE_SUFFIX,
     WEIGHTS_FILE,
     dequantize_rows,
-    hash_folder,
     load_encoder,
     load_model,
     quantize_rows,
-    resolve_folder,
     save_model,
 )
+from transforms.models.folders import hash_folder, resolve_folder
 from transforms.models.spec import SPEC_FILE
 
 

@@ -1,5 +1,7 @@
 """The relation head skips only work whose result nobody reads."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch.nn import functional
 from transformers import BertConfig, BertModel
 
 from transforms.models.heads import RelationHead
+from transforms.models.precision import Int8Linear, apply_precision
 
 HIDDEN, LENGTHS = 32, (9, 17, 5)
 
@@ -70,6 +73,22 @@ def test_shared_and_skipped_work_changes_no_score(n_layers: int, context: int) -
         for logits, (begin, length, *rest) in zip(together, rows, strict=True):
             alone = score_plainly(head, states[begin : begin + length], tuple(rest))
             torch.testing.assert_close(logits, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_an_int8_head_scores_nearly_as_in_fp32() -> None:
+    """Every linear layer of the head is replaced, those too that the marker table passes, and scores stay near."""
+    head = make_head(2, 2)
+    begins = np.cumsum(LENGTHS) - LENGTHS
+    pairs = torch.tensor([(int(begins[unit]), LENGTHS[unit], *rest) for unit, *rest in make_pairs()])
+    with torch.inference_mode():
+        states = torch.randn(sum(LENGTHS), HIDDEN)
+        expected = head(states, pairs)
+        int8 = apply_precision(SimpleNamespace(relation=head), "int8", ("relation",)).relation
+        found = int8(states, pairs)
+    assert not any(isinstance(module, torch.nn.Linear) for module in int8.modules())
+    assert sum(isinstance(module, Int8Linear) for module in int8.modules()) == 2 * 5 + 2
+    assert not torch.equal(found, expected)
+    assert float((found - expected).norm() / expected.norm()) < 0.1
 
 
 def test_a_new_head_starts_from_the_encoder_layers_it_repeats() -> None:

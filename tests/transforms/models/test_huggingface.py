@@ -25,7 +25,8 @@ from transforms.annotate import annotate
 from transforms.config import ModelConfig
 from transforms.models.checkpoint import load_model
 from transforms.models.huggingface import read_tag_scheme
-from transforms.models.loading import load_engines, resolve_models
+from transforms.models.loading import load_engines
+from transforms.models.resolving import resolve_models
 
 TEXTS = (*SENTENCES, "네", "서울에 눈이 온다.", SENTENCES[0])
 

@@ -19,8 +19,9 @@ from tests.tiny_checkpoints import BaselineParser, save_parser
 from tests.tiny_models import SENTENCES
 from transforms.annotate import annotate
 from transforms.config import ModelConfig
-from transforms.models.checkpoint import hash_folder
-from transforms.models.loading import load_engines, resolve_models
+from transforms.models.folders import hash_folder
+from transforms.models.loading import load_engines
+from transforms.models.resolving import resolve_models
 from transforms.tasks.dependency import are_trees
 from transforms.tasks.topic import Floats
 
