@@ -15,6 +15,7 @@ from schemas.reject import MAX_RAW_BYTES, REJECT
 from schemas.shard import Chunk
 from transforms.codepoints import Bools, Ints
 from transforms.config import ModelConfig
+from transforms.memory import release_free_memory
 from transforms.models.engine import Annotations
 from transforms.models.loading import Engine, share_engines
 from transforms.models.resolving import resolve_models
@@ -175,6 +176,7 @@ class _AnnotateChunk(beam.DoFn):
 
     def process(self, chunk: Chunk) -> Iterable[Chunk]:
         rows, rejects = annotate(chunk.rows, self._engines, keep_metadata=self._keep_metadata)
+        release_free_memory()
         yield dataclasses.replace(chunk, rows=rows, rejects=pa.concat_batches([chunk.rejects, rejects]))
 
 
