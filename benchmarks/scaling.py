@@ -8,13 +8,15 @@
   sizes    two sizes of text, documents distinct: the time for each MB and the peak memory of all processes should be
            the same
 
-The text is made of the input's sentences in ever new orders. Each run is a whole command; what it takes on one document
-is start-up, left out and given beside. What follows `--` goes to `klue-beam annotate`.
+The text is made of the input's sentences in ever new orders, and cut into shards. Each run is a whole command; the
+clock runs from the moment when each worker has committed a shard to the last commit, so that start-up is left out; it is
+given beside, those first shards with it. What follows `--` goes to `klue-beam annotate`.
 """
 
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,13 +24,14 @@ from typing import NamedTuple
 from rich.console import Console
 
 from beam_pipelines.options import parse_size_bytes
+from benchmarks.commits import measure_commits
 from benchmarks.memory import BYTES_PER_MB
 from benchmarks.memory import measure as run_command
 from benchmarks.report import new_console, new_table
 from benchmarks.samples import write_distinct
 
-SHARDS_A_WORKER = 8
-"""So many shards, that no worker waits long for the last of another."""
+SHARDS = 16
+"""The smallest text is cut into so many shards for each worker, so that none waits long for the last of another."""
 
 
 class Measured(NamedTuple):
@@ -37,17 +40,14 @@ class Measured(NamedTuple):
     Attributes:
       size_bytes: of the input.
       peak_bytes: memory of all its processes together, at its highest.
-      seconds: by the wall clock, start-up left out.
+      startup_seconds: until each worker had committed a shard.
+      seconds_per_mb: from then on, for each 10^6 bytes of input.
     """
 
     size_bytes: int
     peak_bytes: int
-    seconds: float
-
-    @property
-    def seconds_per_mb(self) -> float:
-        """Seconds for each 10^6 bytes of input."""
-        return self.seconds / self.size_bytes * BYTES_PER_MB
+    startup_seconds: float
+    seconds_per_mb: float
 
 
 class CommandRunner:
@@ -61,20 +61,25 @@ class CommandRunner:
     def __init__(self, folder: Path, options: Sequence[str]) -> None:
         self._folder, self._options, self._runs = folder, list(options), 0
 
-    def run(self, source: Path, workers: int, startup_seconds: float, *options: str) -> Measured:
+    def run(self, source: Path, workers: int, shard_bytes: int) -> Measured:
         """Annotate a file.
 
         Args:
           source: the file.
           workers: processes of one thread each.
-          startup_seconds: left out of the time.
-          options: further options of the command.
+          shard_bytes: of the file, or of the smallest of those that it is compared with.
+
+        Raises:
+          ValueError: if the file is too small to have more shards than workers.
         """
         self._runs += 1
         output = self._folder / f"out-{self._runs}"
         arguments = ["--input", str(source), "--output", str(output), "--workers", str(workers), "--threads", "1"]
-        peak_bytes, seconds = run_command([*arguments, *options, *self._options])
-        return Measured(source.stat().st_size, peak_bytes, seconds - startup_seconds)
+        began = time.time()
+        peak_bytes, _ = run_command([*arguments, "--shard_bytes", str(shard_bytes), *self._options])
+        committed = measure_commits(output, workers)
+        per_mb = committed.seconds / committed.input_bytes * BYTES_PER_MB
+        return Measured(source.stat().st_size, peak_bytes, committed.began - began, per_mb)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -111,47 +116,51 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _time_startup(runner: CommandRunner, source: str, folder: Path, workers: int) -> float:
-    """Give the seconds that the command takes on one document. More workers than shards are not started."""
-    return runner.run(write_distinct(source, 1, folder / f"one-{workers}.jsonl"), workers, 0.0).seconds
+def print_runs(console: Console, name: str, runs: Sequence[tuple[str, Measured]]) -> None:
+    """Print runs, and their ratios to the first.
+
+    Args:
+      console: where to.
+      name: of what differs from run to run.
+      runs: with what they differ in.
+    """
+    table = new_table(name, "MB", "start-up, s", "seconds/MB", "ratio", "peak memory, MB", "ratio")
+    first = runs[0][1]
+    for label, run in runs:
+        table.add_row(
+            label,
+            f"{run.size_bytes / BYTES_PER_MB:.2f}",
+            f"{run.startup_seconds:.1f}",
+            f"{run.seconds_per_mb:.2f}",
+            f"{run.seconds_per_mb / first.seconds_per_mb:.3f}",
+            f"{run.peak_bytes / BYTES_PER_MB:,.0f}",
+            f"{run.peak_bytes / first.peak_bytes:.3f}",
+        )
+    console.print(table)
 
 
 def compare_workers(call: argparse.Namespace, folder: Path, console: Console) -> None:
-    """Run the same text with one worker and with several, and print the ratio of their times."""
+    """Run the same text with one worker and with several, and print the ratio of their speeds."""
     runner = CommandRunner(folder, call.options)
     text = write_distinct(call.input, call.size, folder / "text.jsonl")
-    startup = _time_startup(runner, call.input, folder, 1)
-    shards = ("--shard_bytes", str(max(1, text.stat().st_size // (SHARDS_A_WORKER * call.workers))))
-    runs = [(workers, runner.run(text, workers, startup, *shards)) for workers in (1, call.workers)]
-    table = new_table("workers", "MB", "start-up, s", "seconds", "seconds/MB", "peak memory, MB", "ratio")
-    for workers, run in runs:
-        table.add_row(f"{workers}", f"{run.size_bytes / BYTES_PER_MB:.2f}", f"{startup:.1f}", f"{run.seconds:.1f}",
-                      f"{run.seconds_per_mb:.2f}", f"{run.peak_bytes / BYTES_PER_MB:,.0f}",
-                      f"{runs[0][1].seconds / run.seconds:.2f}")  # fmt: skip
-    console.print(table)
-    ratio = runs[0][1].seconds / runs[1][1].seconds
-    console.print(f"ratio of the speed of {call.workers} workers to that of 1: {ratio:.2f}")
+    shard_bytes = max(1, call.size // (SHARDS * call.workers))
+    one, several = (runner.run(text, workers, shard_bytes) for workers in (1, call.workers))
+    print_runs(console, "workers", [("1", one), (str(call.workers), several)])
+    console.print(
+        f"ratio of the speed of {call.workers} workers to that of 1: {one.seconds_per_mb / several.seconds_per_mb:.2f}"
+    )
 
 
 def compare_sizes(call: argparse.Namespace, folder: Path, console: Console) -> None:
     """Run two sizes of distinct text, and print the ratios of time for each MB and of peak memory."""
     runner = CommandRunner(folder, call.options)
-    startup = _time_startup(runner, call.input, folder, call.workers)
-    runs = [
-        runner.run(write_distinct(call.input, size, folder / f"text-{size}.jsonl"), call.workers, startup)
-        for size in call.sizes
-    ]
-    table = new_table("MB", "start-up, s", "seconds", "seconds/MB", "ratio", "peak memory, MB", "ratio")
-    for run in runs:
-        table.add_row(f"{run.size_bytes / BYTES_PER_MB:.2f}", f"{startup:.1f}", f"{run.seconds:.1f}",
-                      f"{run.seconds_per_mb:.2f}", f"{run.seconds_per_mb / runs[0].seconds_per_mb:.3f}",
-                      f"{run.peak_bytes / BYTES_PER_MB:,.0f}",
-                      f"{run.peak_bytes / runs[0].peak_bytes:.3f}")  # fmt: skip
-    console.print(table)
+    shard_bytes = max(1, min(call.sizes) // (SHARDS * call.workers))
+    texts = [write_distinct(call.input, size, folder / f"text-{size}.jsonl") for size in call.sizes]
+    smaller, larger = (runner.run(text, call.workers, shard_bytes) for text in texts)
+    print_runs(console, "text", [("smaller", smaller), ("larger", larger)])
     console.print(
-        f"ratio of the larger to the smaller: time for each MB "
-        f"{runs[1].seconds_per_mb / runs[0].seconds_per_mb:.3f}, peak memory "
-        f"{runs[1].peak_bytes / runs[0].peak_bytes:.3f}"
+        f"ratio of the larger to the smaller: time for each MB {larger.seconds_per_mb / smaller.seconds_per_mb:.3f}, "
+        f"peak memory {larger.peak_bytes / smaller.peak_bytes:.3f}"
     )
 
 

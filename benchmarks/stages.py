@@ -23,6 +23,7 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
+from benchmarks.commits import Committed, measure_commits
 from benchmarks.engine_parts import EngineWatch
 from benchmarks.memory import measure as run_command
 from benchmarks.random_checkpoints import SIZES, make_checkpoints
@@ -48,6 +49,8 @@ from transforms.write import provenance, write_segment
 
 CHUNK_DOCUMENTS = 100
 """Documents of a thousand characters, as many as make a chunk of 128 KiB, more or less."""
+
+COMMAND_SHARDS = 8
 
 Stage = tuple[str, int, Spent]
 """A stage's name, how many characters passed it, and what that took."""
@@ -83,8 +86,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--command",
         action="store_true",
-        help="run the command itself on the sample, too, in processes of its own, and leave out what it takes on one "
-        "document; for samples that take minutes, since its start-up differs from time to time.",
+        help="run the command itself on the sample, too, in processes of its own; its clock runs from the first of its "
+        "eight shards to the last.",
     )
     return parser
 
@@ -183,23 +186,24 @@ def print_whole(console: Console, run: WholeRun, in_run: Spent, bare: Spent) -> 
                   f"time); start-up left out: {run.startup.wall:.1f} s")  # fmt: skip
 
 
-def time_command(folder: Path, model: ModelConfig) -> float:
-    """Give the seconds that `klue-beam annotate` takes on the sample beyond what it takes on its first document."""
-    options = ["--workers", "1", "--threads", "1", "--precision", model.precision, "--max_pairs", str(model.max_pairs)]
+def run_whole_command(folder: Path, run: WholeRun) -> Committed:
+    """Run `klue-beam annotate` on the sample with one worker, in processes of its own."""
+    source, model = folder / "sample.jsonl", run.job.config.model
+    arguments = ["--input", str(source), "--output", str(folder / "command"), "--workers", "1", "--threads", "1"]
+    arguments += ["--precision", model.precision, "--max_pairs", str(model.max_pairs)]
+    arguments += ["--shard_bytes", str(max(1, source.stat().st_size // COMMAND_SHARDS))]
     for task, name in model.models.items():
-        options += [f"--{task}_model", name]
-    seconds = {
-        name: run_command(["--input", f"{folder / name}.jsonl", "--output", f"{folder / name}-again", *options])[1]
-        for name in ("first", "sample")
-    }
-    return seconds["sample"] - seconds["first"]
+        arguments += [f"--{task}_model", name]
+    run_command(arguments)
+    return measure_commits(folder / "command", 1)
 
 
-def print_command(console: Console, run: WholeRun, bare: Spent, seconds: float) -> None:
+def print_command(console: Console, run: WholeRun, bare: Spent, committed: Committed) -> None:
     """Print the command's speed over that of the bare models."""
+    rate, bare_rate = committed.sentences / committed.seconds, run.sentences / bare.wall
     console.print(
-        f"ratio of the command's speed ({run.sentences / seconds:,.1f} sentences/s, start-up left out) to the bare "
-        f"models': {bare.wall / seconds:.3f}"
+        f"ratio of the command's speed ({rate:,.1f} sentences/s after its first shard) to the bare models': "
+        f"{rate / bare_rate:.3f}"
     )
 
 
@@ -221,7 +225,7 @@ def measure(call: argparse.Namespace, folder: Path, console: Console) -> None:
     )
     print_whole(console, run, in_run, bare)
     if call.command:
-        print_command(console, run, bare, time_command(folder, run.job.config.model))
+        print_command(console, run, bare, run_whole_command(folder, run))
     console.print()
     chunks = split_chunks(run)
     annotating, rows = time_annotating(run, chunks, watch)
