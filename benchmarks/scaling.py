@@ -8,9 +8,9 @@
   sizes    two sizes of text, documents distinct: the time for each MB and the peak memory of all processes should be
            the same
 
-The text is made of the input's sentences in ever new orders, and cut into shards. Each run is a whole command; the
-clock runs from the moment when each worker has committed a shard to the last commit, so that start-up is left out; it is
-given beside, those first shards with it. What follows `--` goes to `klue-beam annotate`.
+The text is the input's sentences in ever new orders, cut into shards. Each run is a whole command. The clock
+runs from the moment when each worker has committed a shard to the last commit: start-up is left out and given beside,
+with those first shards. What follows `--` goes to `klue-beam annotate`.
 """
 
 import argparse

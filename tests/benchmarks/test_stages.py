@@ -15,13 +15,16 @@ from transforms.models.resolving import resolve_models
 
 
 def test_stages_and_overhead(texts: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert stages.main(["--input", texts, "--sentences", "12", "--model", model]) == 0
+    assert stages.main(["--input", texts, "--sentences", "12", "--model", model, "--command"]) == 0
     out = capsys.readouterr().out
     for stage in ("read", "split", "tokenise", "forward", "decode", "write"):
         assert re.search(rf"^{stage} +[\d,]+ +[\d.]+ +[\d.]+ +[\d,]+ +[\d,.]+", out, re.MULTILINE), stage
     assert re.search(r"slowest: \w+; \w+ is [\d.]+ times as fast", out)
     assert re.search(r"share of tokenise \+ forward in the time of the whole run: [\d.]+%", out)
     assert re.search(r"ratio of the whole run's speed to the bare models': [\d.]+ \([\d.]+ by CPU", out)
+    assert re.search(
+        r"ratio of the command's speed \([\d.]+ sentences/s after its first shard\) to the bare models'", out
+    )
 
 
 def test_stages_of_four_checkpoints(texts: str, capsys: pytest.CaptureFixture[str]) -> None:
