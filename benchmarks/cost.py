@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.report import new_console, new_table
+from benchmarks.report import describe_processor, new_console, new_table
 from benchmarks.samples import add_input_arguments, sample_documents
 from benchmarks.timing import use_one_thread
 from benchmarks.whole_run import WholeRun, Worker, models_of
@@ -89,7 +89,7 @@ def measure(call: argparse.Namespace, folder: Path, console: Console) -> None:
     run = runs[0][1]
     console.print(
         f"{run.sentences} sentences of {call.input}, {run.characters} characters, {run.text_bytes} bytes, "
-        f"{call.precision}, one thread\n"
+        f"{call.precision}, one thread, {describe_processor()}\n"
     )
     print_costs(console, runs)
 

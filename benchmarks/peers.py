@@ -30,7 +30,7 @@ from benchmarks.peer_sides import (
 )
 from benchmarks.peer_work import Work, plan_passes, prepare_work
 from benchmarks.random_checkpoints import SIZES, make_checkpoints
-from benchmarks.report import new_console, new_table
+from benchmarks.report import describe_processor, new_console, new_table
 from benchmarks.samples import add_input_arguments, count_characters, sample_sentences
 from benchmarks.timing import use_one_thread
 from schemas.labels import TASKS
@@ -122,7 +122,7 @@ def compare(call: argparse.Namespace, folder: Path, console: Console) -> None:
     console.print(
         f"{work.rows.num_rows} sentences of {call.input}, {len(set(work.texts))} of them distinct, "
         f"{count_characters(work.rows)} characters, {len(work.marked)} pairs (the same on every side, at most two a "
-        f"sentence), {work.unknown:.2%} of the tokens unknown, one thread, peers of size {call.peer_size} in fp32\n"
+        f"sentence), {work.unknown:.2%} of the tokens unknown, one thread, peers of size {call.peer_size} in fp32, {describe_processor()}\n"
     )
     ours = f"klue-beam, {call.model}, {call.precision}"
     against: dict[str, tuple[Side, Side]] = {

@@ -27,7 +27,7 @@ from benchmarks.commits import Committed, measure_commits
 from benchmarks.engine_parts import EngineWatch
 from benchmarks.memory import measure as run_command
 from benchmarks.random_checkpoints import SIZES, make_checkpoints
-from benchmarks.report import new_console, new_table
+from benchmarks.report import describe_processor, new_console, new_table
 from benchmarks.samples import (
     MOST_BYTES,
     add_input_arguments,
@@ -221,7 +221,7 @@ def measure(call: argparse.Namespace, folder: Path, console: Console) -> None:
     watch.keep_calls = False
     console.print(
         f"{run.sentences} sentences of {call.input}, {run.characters} characters, {call.model}, {call.precision}, "
-        f"at most {max_pairs} pairs a sentence, one thread\n"
+        f"at most {max_pairs} pairs a sentence, one thread, {describe_processor()}\n"
     )
     print_whole(console, run, in_run, bare)
     if call.command:

@@ -59,6 +59,7 @@ def test_a_watch_sees_tokenizer_and_model_and_repeats_the_calls(model: str) -> N
 def test_cost_of_two_models(texts: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cost.main(["--input", texts, "--sentences", "12", "--model", model, model]) == 0
     out = capsys.readouterr().out
+    assert re.search(r"one thread, \S+ with(out)? bf16", out)
     assert "sentences/core-hour" in out
     assert "core-hours/TB" in out
     assert re.search(r"is [\d.]+ times as fast as ", out)
