@@ -122,7 +122,8 @@ def compare(call: argparse.Namespace, folder: Path, console: Console) -> None:
     console.print(
         f"{work.rows.num_rows} sentences of {call.input}, {len(set(work.texts))} of them distinct, "
         f"{count_characters(work.rows)} characters, {len(work.marked)} pairs (the same on every side, at most two a "
-        f"sentence), {work.unknown:.2%} of the tokens unknown, one thread, peers of size {call.peer_size} in fp32, {describe_processor()}\n"
+        f"sentence), {work.unknown:.2%} of the tokens unknown, one thread, peers of size {call.peer_size} in fp32, "
+        f"{describe_processor()}\n"
     )
     ours = f"klue-beam, {call.model}, {call.precision}"
     against: dict[str, tuple[Side, Side]] = {
