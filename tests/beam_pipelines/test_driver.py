@@ -32,7 +32,7 @@ def test_two_workers_give_the_bits_of_one_and_a_dataset_that_verifies(
     assert "blank documents" in said
     assert "read: malformed JSON" in said
     assert f"klue-beam verify {dataset}" in said
-    assert "일했다." in said or "말했다." in said, "a sentence of the corpus is drawn, whichever the model has more to say of"
+    assert "일했다." in said or "말했다." in said, "which sentence is drawn is the model's to say"
 
 
 def test_a_cluster_that_is_already_there_gives_the_same_bits(corpus: Corpus, undisturbed: Path, tmp_path: Path) -> None:
