@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from schemas.labels import NO_RELATION, TASKS
-from transforms.formats.klue import halve_examples, read_dp, read_ner, read_re, read_tc, split_dependency_examples
+from transforms.formats.klue import READERS, halve_examples, read_dp, read_ner, split_dependency_examples
 from transforms.models.checkpoint import load_model
 from transforms.models.spec import ModelSpec
 from transforms.models.training.calibration import calibrate, fit_entity_scores
@@ -87,10 +87,9 @@ def load_half(task: str, path: str, spec: ModelSpec) -> Objective:
       path: a file in KLUE's format.
       spec: gives the label sets.
     """
-    readers: dict[str, Any] = {"tc": read_tc, "ner": read_ner, "re": read_re}
     if task == "dp":
         return DependencyObjective("dp", halve_examples(split_dependency_examples(read_dp(path))[1])[0], spec.deprels)
-    examples = halve_examples(readers[task](path))[0]
+    examples: list[Any] = halve_examples(list(READERS[task](path)))[0]
     if task == "tc":
         return TopicObjective("tc", examples, spec.topics)
     if task == "ner":

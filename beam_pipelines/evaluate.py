@@ -18,16 +18,13 @@ from beam_pipelines.report_view import draw_report
 from schemas.labels import NO_RELATION, TASKS
 from transforms.config import PRECISIONS, RE_MARKERS, ModelConfig, require
 from transforms.formats.klue import (
+    READERS,
     DependencyExample,
     EntityExample,
     Mention,
     RelationExample,
     TopicExample,
     halve_examples,
-    read_dp,
-    read_ner,
-    read_re,
-    read_tc,
     split_dependency_examples,
 )
 from transforms.models.resolving import resolve_models
@@ -40,13 +37,6 @@ from transforms.scoring import (
     score_relations,
     score_topics,
 )
-
-READERS: Final[Mapping[str, Callable[[str], Sequence[Any]]]] = {
-    "tc": read_tc,
-    "ner": read_ner,
-    "re": read_re,
-    "dp": read_dp,
-}
 
 ROWS: Final[Mapping[str, str]] = {
     "all": "all rows of the file",

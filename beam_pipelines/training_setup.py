@@ -10,9 +10,18 @@ import numpy as np
 from torch import nn
 from transformers import AutoTokenizer
 
+from beam_pipelines.options import format_of
 from schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES
-from transforms.config import require
-from transforms.formats.klue import EntityExample, read_dp, read_ner, read_re, read_tc, split_dependency_examples
+from transforms.config import ReadConfig, require
+from transforms.formats.klue import (
+    READERS,
+    EntityExample,
+    read_dp,
+    read_ner,
+    read_re,
+    read_tc,
+    split_dependency_examples,
+)
 from transforms.models.checkpoint import check_embeddings, load_encoder, load_model
 from transforms.models.folders import hash_folder, resolve_folder
 from transforms.models.heads import DependencyHead
@@ -28,9 +37,9 @@ from transforms.models.training.objectives import (
     TopicObjective,
     keep_around_pair,
 )
-from transforms.models.training.scratch import build_random_encoder, train_tokenizer
+from transforms.models.training.scratch import build_random_encoder, start_from_scratch
 from transforms.models.training.student import keep_layers
-from transforms.models.training.texts import read_documents, read_sentences
+from transforms.models.training.texts import read_texts, split_texts
 from transforms.models.training.trainer import STATE_FILE, Teacher
 from transforms.models.training.treebanks import read_head_final
 from transforms.models.training.vocabulary import cut_vocabulary
@@ -48,8 +57,6 @@ SCRATCH: Final = "scratch"
 """The base that is none."""
 
 SCRATCH_LAYERS: Final = 6
-
-READERS: Final[Mapping[str, Any]] = {"tc": read_tc, "ner": read_ner, "re": read_re, "dp": read_dp}
 
 
 def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[MultiTaskModel, TextTokenizer]:
@@ -73,7 +80,7 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
         spec = dataclasses.replace(model.spec, calibration={}, min_entity_score=0.0, min_inside_score=0.0)
         model.spec = dataclasses.replace(spec, name=name, embeddings_of=options.embeddings_of)
         if options.vocabulary_texts:
-            texts = read_documents(options.vocabulary_texts)
+            texts = _read_documents(options.vocabulary_texts)
             model.encoder, tokenizer = cut_vocabulary(model.encoder, tokenizer, texts)
         check_embeddings(model)
         return model, tokenizer
@@ -104,8 +111,14 @@ def _start_encoder(options: argparse.Namespace) -> tuple[Any, TextTokenizer]:
     )
     encoder, tokenizer = load_encoder(options.base)
     if options.vocabulary_texts:
-        return cut_vocabulary(encoder, tokenizer, read_documents(options.vocabulary_texts))
+        return cut_vocabulary(encoder, tokenizer, _read_documents(options.vocabulary_texts))
     return encoder, tokenizer
+
+
+def _read_documents(inputs: Sequence[str]) -> list[str]:
+    """List the texts of files, in the format that their suffixes tell; one a line where they tell none."""
+    configs = [(path, ReadConfig(input_format=format_of(path) or "text")) for path in inputs]
+    return [text for path, config in configs for text in read_texts([path], config)]
 
 
 def _start_from_scratch(options: argparse.Namespace) -> tuple[Any, TextTokenizer]:
@@ -117,13 +130,16 @@ def _start_from_scratch(options: argparse.Namespace) -> tuple[Any, TextTokenizer
         "Give files of the kind that the model is for.",
     )
     folder = Path(options.output)
+    sizes = {"layers": options.layers, "hidden_size": options.hidden_size, "heads": options.heads, "seed": options.seed}
+    if options.layers is None:
+        sizes["layers"] = SCRATCH_LAYERS
     if (folder / STATE_FILE).is_file():
         tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(folder))
-    else:
-        tokenizer = train_tokenizer(read_documents(options.vocabulary_texts), vocab_size=options.vocab_size)
-        tokenizer.tokenizer.save_pretrained(folder)
-    sizes = {"layers": options.layers or SCRATCH_LAYERS, "hidden_size": options.hidden_size, "heads": options.heads}
-    return build_random_encoder(tokenizer, **sizes, seed=options.seed), tokenizer
+        return build_random_encoder(tokenizer, **sizes), tokenizer
+    texts = _read_documents(options.vocabulary_texts)
+    encoder, tokenizer = start_from_scratch(texts, vocab_size=options.vocab_size, **sizes)
+    tokenizer.tokenizer.save_pretrained(folder)
+    return encoder, tokenizer
 
 
 def load_teacher(options: argparse.Namespace, student: MultiTaskModel, tokenizer: TextTokenizer) -> Teacher | None:
@@ -191,7 +207,7 @@ def load_objectives(
             extra["dp_aux"] = head
             objectives.append(DependencyObjective("dp_aux", others, deprels, head))
     if "text" in data:
-        objectives.append(TextObjective("text", read_sentences([data["text"]])))
+        objectives.append(TextObjective("text", split_texts(_read_documents([data["text"]]))))
     return objectives
 
 

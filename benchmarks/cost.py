@@ -9,13 +9,12 @@ machine at rest it is an hour by the clock. A terabyte is 10^12 bytes of UTF-8 t
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.report import describe_processor, new_console, new_table
+from benchmarks.report import describe_processor, new_table, run_in_folder
 from benchmarks.samples import add_input_arguments, sample_documents
 from benchmarks.timing import use_one_thread
 from benchmarks.whole_run import WholeRun, Worker, models_of
@@ -98,13 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line of this module; gives the exit code."""
     call = make_parser().parse_args(arguments)
     use_one_thread()
-    try:
-        with tempfile.TemporaryDirectory(prefix="klue-beam-cost-") as name:
-            measure(call, Path(name), new_console())
-    except (ValueError, OSError) as error:
-        print(f"benchmarks.cost: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_in_folder("cost", lambda folder, console: measure(call, folder, console))
 
 
 if __name__ == "__main__":

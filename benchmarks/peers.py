@@ -15,7 +15,6 @@ they run the encoder only, without a head or a tree: what klue-beam does more is
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from benchmarks.peer_sides import (
 )
 from benchmarks.peer_work import Work, plan_passes, prepare_work
 from benchmarks.random_checkpoints import SIZES, make_checkpoints
-from benchmarks.report import describe_processor, new_console, new_table
+from benchmarks.report import describe_processor, new_table, run_in_folder
 from benchmarks.samples import add_input_arguments, count_characters, sample_sentences
 from benchmarks.timing import use_one_thread
 from schemas.labels import TASKS
@@ -147,13 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line of this module; gives the exit code."""
     call = make_parser().parse_args(arguments)
     use_one_thread()
-    try:
-        with tempfile.TemporaryDirectory(prefix="klue-beam-peers-") as name:
-            compare(call, Path(name), new_console())
-    except (ValueError, OSError) as error:
-        print(f"benchmarks.peers: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_in_folder("peers", lambda folder, console: compare(call, folder, console))
 
 
 if __name__ == "__main__":

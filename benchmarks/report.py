@@ -1,5 +1,9 @@
 """How benchmarks print: tables that keep their lines whole in a log."""
 
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -28,3 +32,19 @@ def new_table(name: str, *figures: str) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     return table
+
+
+def run_in_folder(name: str, measure: Callable[[Path, Console], None]) -> int:
+    """Run a benchmark in a folder of its own that is gone afterwards; gives the exit code, 2 for a wrong call.
+
+    Args:
+      name: of the benchmark's module in this package.
+      measure: is given the folder, and where to print.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"klue-beam-{name}-") as folder:
+            measure(Path(folder), new_console())
+    except (ValueError, OSError) as error:
+        print(f"benchmarks.{name}: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -15,7 +15,6 @@ with those first shards. What follows `--` goes to `klue-beam annotate`.
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from beam_pipelines.options import parse_size_bytes
 from benchmarks.commits import measure_commits
 from benchmarks.memory import BYTES_PER_MB
 from benchmarks.memory import measure as run_command
-from benchmarks.report import new_console, new_table
+from benchmarks.report import new_table, run_in_folder
 from benchmarks.samples import write_distinct
 
 SHARDS = 16
@@ -168,13 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line of this module; gives the exit code."""
     call = make_parser().parse_args(arguments)
     compare = {"workers": compare_workers, "sizes": compare_sizes}[call.command]
-    try:
-        with tempfile.TemporaryDirectory(prefix="klue-beam-scaling-") as name:
-            compare(call, Path(name), new_console())
-    except (ValueError, OSError) as error:
-        print(f"benchmarks.scaling: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_in_folder("scaling", lambda folder, console: compare(call, folder, console))
 
 
 if __name__ == "__main__":

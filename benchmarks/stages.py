@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import itertools
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from benchmarks.commits import Committed, measure_commits
 from benchmarks.engine_parts import EngineWatch
 from benchmarks.memory import measure as run_command
 from benchmarks.random_checkpoints import SIZES, make_checkpoints
-from benchmarks.report import describe_processor, new_console, new_table
+from benchmarks.report import describe_processor, new_table, run_in_folder
 from benchmarks.samples import (
     MOST_BYTES,
     add_input_arguments,
@@ -238,13 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line of this module; gives the exit code."""
     call = make_parser().parse_args(arguments)
     use_one_thread()
-    try:
-        with tempfile.TemporaryDirectory(prefix="klue-beam-stages-") as name:
-            measure(call, Path(name), new_console())
-    except (ValueError, OSError) as error:
-        print(f"benchmarks.stages: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_in_folder("stages", lambda folder, console: measure(call, folder, console))
 
 
 if __name__ == "__main__":

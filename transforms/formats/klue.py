@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 import smart_open
@@ -158,6 +158,15 @@ def read_dp(path: str) -> list[DependencyExample]:
         forms, heads, deprels = (tuple(row[column] for row in rows) for column in (1, 4, 5))
         examples.append(DependencyExample(guid, forms, tuple(map(int, heads)), deprels))
     return examples
+
+
+READERS: Final[Mapping[str, Callable[[str], Sequence[Any]]]] = {
+    "tc": read_tc,
+    "ner": read_ner,
+    "re": read_re,
+    "dp": read_dp,
+}
+"""What reads the rows of each task's files."""
 
 
 def mentions_of_tags(tags: Sequence[str | None]) -> list[Mention]:

@@ -48,12 +48,15 @@ def keep_layers(model: MultiTaskModel, n_layers: int, pair_layers: int) -> Multi
 
 
 def _origin(name: str, kept: list[int], first_pair_layer: int) -> str:
-    """Name the weight that a student's weight is copied from."""
+    """Name the weight that a student's weight is copied from.
+
+    >>> _origin("encoder.encoder.layer.1.output.dense.weight", [5, 11], 1), _origin("relation.layers.0.up.bias", [], 1)
+    ('encoder.encoder.layer.11.output.dense.weight', 'relation.layers.1.up.bias')
+    """
     parts = name.split(".")
-    for mark, numbers in (("layer", kept), ("layers", None)):
-        if mark in parts[:-1] and parts[parts.index(mark) + 1].isdigit():
-            at = parts.index(mark) + 1
-            number = int(parts[at])
-            parts[at] = str(number + first_pair_layer if numbers is None else numbers[number])
-            return ".".join(parts)
-    return name
+    if name.startswith("relation.layers."):
+        parts[2] = str(int(parts[2]) + first_pair_layer)
+    elif name.startswith("encoder.") and "layer" in parts:
+        at = parts.index("layer") + 1
+        parts[at] = str(kept[int(parts[at])])
+    return ".".join(parts)

@@ -1,7 +1,6 @@
 """Plain texts to make a vocabulary of, or to learn from."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from transforms.config import AnnotateConfig, ReadConfig
@@ -37,17 +36,7 @@ def read_texts(inputs: Sequence[str], config: ReadConfig) -> list[str]:
     return texts
 
 
-def read_documents(inputs: Sequence[str]) -> list[str]:
-    """List the texts of .jsonl files (the field `text`) and of other files (one a line); see `read_texts`."""
-    texts: list[str] = []
-    for path in inputs:
-        is_jsonl = ".jsonl" in Path(path).name
-        texts += read_texts([path], ReadConfig(input_format="jsonl" if is_jsonl else "text"))
-    return texts
-
-
-def read_sentences(inputs: Sequence[str]) -> list[str]:
-    """List the distinct sentences of `read_documents`, in order."""
+def split_texts(texts: Sequence[str]) -> list[str]:
+    """List the distinct sentences of texts, in order."""
     split = load_splitter("fast")
-    texts = read_documents(inputs)
     return list(dict.fromkeys(text[begin:end] for text in texts for begin, end in split(text)))
