@@ -324,7 +324,9 @@ def _local_client(workers: int, threads: int) -> Iterator[Client]:
         "distributed.deploy.lost-worker-timeout": "1 day",
         "distributed.admin.system-monitor.gil.enabled": False,
     }
+    log = logging.getLogger("distributed.scheduler")
     with dask.config.set(settings), contextlib.ExitStack() as stack:
+        stack.callback(setattr, log, "disabled", log.disabled)
         with _shielded_from_interrupts():
             cluster = LocalCluster(
                 n_workers=workers,
@@ -342,7 +344,11 @@ def _local_client(workers: int, threads: int) -> Iterator[Client]:
             )
             stack.callback(_end_cluster, cluster)
             client = stack.enter_context(Client(cluster))
-        yield client
+        try:
+            yield client
+        finally:
+            # Stopped in the middle, it would report every message that nobody is there for any more, as critical.
+            log.disabled = True
 
 
 def run_on_dask(cluster: ClusterConfig, shards: Sequence[Shard], job: ShardJob, observer: Observer) -> dict[Shard, str]:
