@@ -76,6 +76,7 @@ class PairLayer(nn.Module):
         self.attended = nn.Linear(hidden_size, hidden_size)
         self.attended_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.up = nn.Linear(hidden_size, intermediate_size)
+        self.activation = nn.GELU()
         self.down = nn.Linear(intermediate_size, hidden_size)
         self.down_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.dropout = nn.Dropout(dropout)
@@ -114,7 +115,7 @@ class PairLayer(nn.Module):
         rate = self.rate if self.training else 0.0
         attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=rate)
         x = self.attended_norm(x + self.dropout(self.attended(attended.transpose(1, 2).flatten(2))))
-        normed: Tensor = self.down_norm(x + self.dropout(self.down(functional.gelu(self.up(x)))))
+        normed: Tensor = self.down_norm(x + self.dropout(self.down(self.activation(self.up(x)))))
         return normed
 
 

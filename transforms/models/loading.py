@@ -82,7 +82,7 @@ def _make_engine(
     device: torch.device | None,
 ) -> MultiTaskEngine:
     parts = [part for part in ("encoder", "relation") if hasattr(model, part)]
-    model = apply_precision(model, config.precision, parts)
+    model = apply_precision(model, config.precision, parts, device)
     return MultiTaskEngine(model, tokenizer, tasks, **_limits(config, device))
 
 

@@ -1,13 +1,16 @@
 """The form that weights run in, and the device: fp32 as the reference, bf16, or int8."""
 
+import functools
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from transformers.activations import GELUActivation
 
 from transforms.config import DEVICES, require
+from transforms.memory import bound_kernel_caches
 
 
 def choose_device(name: str, precision: str) -> torch.device:
@@ -41,26 +44,98 @@ def choose_device(name: str, precision: str) -> torch.device:
     return torch.device("cuda")
 
 
-def apply_precision(model: Any, precision: str, transformers: Sequence[str]) -> Any:
-    """Bring a model's weights into the form that they run in.
+def apply_precision(model: Any, precision: str, transformers: Sequence[str], device: torch.device | None = None) -> Any:
+    """Bring a model's weights into the form that they run in, and the model to where it runs.
 
     Args:
       model: a module with fp32 weights.
-      transformers: names of the parts whose linear layers int8 is for; the small heads keep fp32.
       precision: `fp32`; `bf16`, fast where the processor or device has it; `int8`, see Int8Linear, on the CPU only.
+      transformers: names of the parts whose linear layers are replaced: by Int8Linear, or on a CPU that can by
+        PackedLinear. The small heads and all that is no product of matrices keep fp32 then; a bf16 model that cannot be
+        packed is in bf16 throughout.
+      device: where it runs; None for the CPU.
 
     Returns:
-      The model, its layers replaced in place where the precision asks for others.
+      The model, its layers replaced in place. It is for inference only.
 
-    >>> apply_precision(nn.Linear(2, 2), "bf16", ()).weight.dtype
-    torch.bfloat16
+    >>> apply_precision(nn.Linear(2, 2), "bf16", ()).weight.dtype is (torch.float32 if can_pack("bf16") else torch.bfloat16)
+    True
     """
-    if precision == "bf16":
-        return model.to(torch.bfloat16)
-    if precision == "int8":
+    device = device if device is not None else torch.device("cpu")
+    packs = device.type == "cpu" and can_pack(precision)
+    if precision == "bf16" and not packs:
+        model = model.to(torch.bfloat16)
+    if precision == "int8" or packs:
+        bound_kernel_caches()
         for name in transformers:
-            _replace_linear_layers(getattr(model, name))
-    return model
+            if precision == "int8":
+                _replace_linear_layers(getattr(model, name), Int8Linear)
+            else:
+                _pack_linear_layers(getattr(model, name), _DTYPES[precision])
+    return model.to(device)
+
+
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@functools.cache
+def can_pack(precision: str) -> bool:
+    """Tell whether PackedLinear runs in a precision: this torch has oneDNN, and the processor what it needs for it.
+
+    >>> can_pack("int8")
+    False
+    """
+    operations = torch.ops.mkldnn
+    if precision not in _DTYPES or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if not hasattr(operations, "_linear_pointwise"):
+        return False
+    return precision == "fp32" or bool(operations._is_mkldnn_bf16_supported())
+
+
+class PackedLinear(nn.Module):
+    """A linear layer that oneDNN computes, its weights laid out for that beforehand.
+
+    torch itself gives fp32 products to MKL, which leaves half of a processor idle that is not Intel's, and it lays out
+    weights of bf16 anew at each call.
+
+    Args:
+      linear: the layer that it takes the place of, fp32.
+      dtype: what its inputs are rounded to, and its weights: float32 or bfloat16.
+      has_gelu: whether GELU follows. Its values stay in `dtype` then, for the product that comes next.
+    """
+
+    usual_rows = 2048
+    """What the weights are laid out for; other numbers of rows are right, too."""
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype, has_gelu: bool = False) -> None:
+        super().__init__()
+        self.dtype, self.activation = dtype, "gelu" if has_gelu else "none"
+        self.out_dtype = dtype if has_gelu else torch.float32
+        weight = linear.weight.detach().to(dtype)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, self.usual_rows)
+        self.bias = linear.bias.detach().to(dtype) if linear.bias is not None else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: (…, in_features) to (…, out_features)."""
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x.to(self.dtype), self.weight, self.bias, self.activation, [], "none"
+        )
+        return product.to(self.out_dtype)
+
+
+_BEFORE_GELU: Final = (("dense", "intermediate_act_fn"), ("up", "activation"))
+"""Names of a linear layer and of the activation after it, in encoders of BERT's kind and in PairLayer."""
+
+
+def _pack_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
+    """Pack all linear layers below a module; where GELU is known to follow one, with it."""
+    for inner in module.modules():
+        for linear, activation in _BEFORE_GELU:
+            if isinstance(getattr(inner, activation, None), GELUActivation | nn.GELU):
+                setattr(inner, linear, PackedLinear(getattr(inner, linear), dtype, has_gelu=True))
+                setattr(inner, activation, nn.Identity())
+    _replace_linear_layers(module, lambda linear: PackedLinear(linear, dtype))
 
 
 class Int8Linear(nn.Module):
@@ -98,9 +173,9 @@ class Int8Linear(nn.Module):
         return torch.addcmul(self.bias, product, scale)
 
 
-def _replace_linear_layers(module: nn.Module) -> None:
+def _replace_linear_layers(module: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
-            setattr(module, name, Int8Linear(child))
+            setattr(module, name, make(child))
         else:
-            _replace_linear_layers(child)
+            _replace_linear_layers(child, make)

@@ -1,7 +1,5 @@
 """The relation head skips only work whose result nobody reads."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -83,7 +81,7 @@ def test_an_int8_head_scores_nearly_as_in_fp32() -> None:
     with torch.inference_mode():
         states = torch.randn(sum(LENGTHS), HIDDEN)
         expected = head(states, pairs)
-        int8 = apply_precision(SimpleNamespace(relation=head), "int8", ("relation",)).relation
+        int8 = apply_precision(torch.nn.ModuleDict({"relation": head}), "int8", ("relation",)).relation
         found = int8(states, pairs)
     assert not any(isinstance(module, torch.nn.Linear) for module in int8.modules())
     assert sum(isinstance(module, Int8Linear) for module in int8.modules()) == 2 * 5 + 2

@@ -1,13 +1,15 @@
 """The forms that weights run in, and where."""
 
+import subprocess
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from transformers import BertConfig, BertModel
 
 from beam_pipelines.options import infer_format
 from transforms.agreement import compare_labels
@@ -15,7 +17,7 @@ from transforms.annotate import annotate
 from transforms.config import AnnotateConfig, ModelConfig, ReadConfig
 from transforms.models.checkpoint import dequantize_rows, quantize_rows
 from transforms.models.loading import load_engines
-from transforms.models.precision import Int8Linear, apply_precision, choose_device
+from transforms.models.precision import Int8Linear, PackedLinear, apply_precision, can_pack, choose_device
 from transforms.models.resolving import resolve_models
 from transforms.plan import make_plan
 from transforms.read import read_shard
@@ -56,11 +58,86 @@ def test_tokens_of_zeros_stay_zeros() -> None:
 
 def test_int8_replaces_every_linear_layer_of_the_named_parts() -> None:
     part, other = nn.Sequential(make_linear(1), nn.ModuleList([make_linear(2)])), make_linear(3)
-    model = apply_precision(SimpleNamespace(part=part, other=other), "int8", ("part",))
+    model = apply_precision(nn.ModuleDict({"part": part, "other": other}), "int8", ("part",))
     kinds = [type(module) for module in model.part.modules()]
     assert kinds.count(Int8Linear) == 2
     assert nn.Linear not in kinds
     assert model.other is other
+
+
+needs_packing = pytest.mark.skipif(not can_pack("fp32"), reason="this torch has no oneDNN")
+needs_bf16 = pytest.mark.skipif(not can_pack("bf16"), reason="this processor has no arithmetic for bf16")
+
+
+@needs_packing
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans(), st.sampled_from([(0,), (1,), (7,), (2, 5), (3, 0)]))
+def test_a_packed_layer_is_the_layer_that_it_takes_the_place_of(
+    seed: int, bias: bool, has_gelu: bool, shape: tuple[int, ...]
+) -> None:
+    """Whatever the shape, and where the values do not lie side by side."""
+    linear = make_linear(seed, bias)
+    packed = PackedLinear(linear, torch.float32, has_gelu)
+    wide = torch.randn(*shape, 96)
+    with torch.inference_mode():
+        for x in (wide[..., :48], wide[..., ::2], wide[..., 48:].contiguous()):
+            expected = linear(x)
+            torch.testing.assert_close(packed(x), nn.functional.gelu(expected) if has_gelu else expected)
+
+
+@needs_bf16
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([(1,), (7,), (2, 5)]))
+def test_a_layer_in_bf16_gives_fp32_and_is_near(seed: int, bias: bool, shape: tuple[int, ...]) -> None:
+    linear = make_linear(seed, bias)
+    x = torch.randn(*shape, 48)
+    with torch.inference_mode():
+        found, expected = PackedLinear(linear, torch.bfloat16)(x), linear(x)
+    # Inputs, weights, bias and what comes out are each rounded to 8 bits.
+    bound = 2**-8 * (x.abs() @ linear.weight.abs().T + 2 * expected.abs() + 1) + 1e-6
+    assert found.dtype == torch.float32
+    assert bool(((found - expected).abs() <= bound).all())
+
+
+@needs_packing
+def test_packing_takes_gelu_along() -> None:
+    """Every linear layer of the named parts is packed, and BERT's activation is in its layer."""
+    torch.manual_seed(1)
+    config = BertConfig(hidden_size=32, num_attention_heads=4, intermediate_size=64, num_hidden_layers=2, vocab_size=50)
+    encoder = BertModel(config, add_pooling_layer=False).eval()
+    ids = torch.arange(1, 13)[None]
+    with torch.inference_mode():
+        expected = encoder(ids).last_hidden_state
+        packed = apply_precision(nn.ModuleDict({"encoder": encoder}), "fp32", ("encoder",)).encoder
+        torch.testing.assert_close(packed(ids).last_hidden_state, expected, atol=1e-5, rtol=1e-5)
+    layers = [module for module in packed.modules() if isinstance(module, PackedLinear)]
+    assert (len(layers), sum(layer.activation == "gelu" for layer in layers)) == (12, 2)
+    assert not any(isinstance(module, nn.Linear) for module in packed.modules())
+
+
+MANY_SHAPES = """
+import psutil, sys, torch
+from torch import nn
+from transforms.memory import release_free_memory
+from transforms.models.precision import apply_precision
+torch.set_num_threads(1)
+model = apply_precision(nn.ModuleDict({"part": nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 128))}), "fp32", ("part",))
+def rss_bytes(rows):
+    with torch.inference_mode():
+        for n in rows:
+            model.part(torch.zeros(n, 64))
+    release_free_memory()
+    return psutil.Process().memory_info().rss
+first = rss_bytes(range(100, 200))
+print(rss_bytes(range(200, 700)) - first)
+"""
+
+
+@needs_packing
+def test_memory_does_not_grow_with_the_shapes_that_a_model_has_seen() -> None:
+    """oneDNN's kernels for 1,000 shapes would take hundreds of megabytes."""
+    said = subprocess.run([sys.executable, "-c", MANY_SHAPES], capture_output=True, text=True, check=True)
+    assert int(said.stdout) < 30e6
 
 
 def test_int8_gives_most_labels_that_fp32_gives(checkout: Path) -> None:
