@@ -33,8 +33,8 @@ MAX_KERNELS: Final = 32
 def bound_kernel_caches() -> None:
     """Let oneDNN and torch's layer over it keep few compiled kernels. Call it before the first product.
 
-    They keep one for each shape, half a megabyte each, and 1,024 unless told otherwise; but hardly two batches of a dump
-    have the same shape. A user's own setting of these variables stays.
+    They keep one for each shape, half a megabyte each, and 1,024 of them unless told otherwise; but hardly two batches
+    of a dump have the same shape. A user's own setting of these variables stays.
     """
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, str(MAX_KERNELS))

@@ -121,7 +121,8 @@ from torch import nn
 from transforms.memory import release_free_memory
 from transforms.models.precision import apply_precision
 torch.set_num_threads(1)
-model = apply_precision(nn.ModuleDict({"part": nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 128))}), "fp32", ("part",))
+part = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 128))
+model = apply_precision(nn.ModuleDict({"part": part}), "fp32", ("part",))
 def rss_bytes(rows):
     with torch.inference_mode():
         for n in rows:
