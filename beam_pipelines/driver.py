@@ -323,6 +323,8 @@ def _local_client(workers: int, threads: int) -> Iterator[Client]:
         # On a busy machine a worker can take longer to start anew than the 15 seconds after which it would be given up.
         "distributed.deploy.lost-worker-timeout": "1 day",
         "distributed.admin.system-monitor.gil.enabled": False,
+        # An hour of call stacks, which are deep here, would take a gigabyte in each worker.
+        "distributed.worker.profile.enabled": False,
     }
     log = logging.getLogger("distributed.scheduler")
     with dask.config.set(settings), contextlib.ExitStack() as stack:
