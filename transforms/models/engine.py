@@ -200,8 +200,8 @@ class MultiTaskEngine:
         if spec.mention_types:
             tags = self._probabilities("mention", self.model.mention(hidden, *where))
             mentions = decode_entities(tags, chars.unit, chars.char, spec.mention_types)
-            # Learned from partial labels, they score low where they are right: only the rule on words is for them.
-            mentions = drop_unsure(mentions, encoded.chars, 0.0, spec.min_inside_score)
+            # Learned from partial labels, they score lower than entities where they are right.
+            mentions = drop_unsure(mentions, encoded.chars, spec.min_mention_score, spec.min_inside_score)
             entities = merge_entities(entities, mentions, self.entity_labels)
         unit = index[entities.text]
         entities = entities.take(

@@ -45,6 +45,7 @@ class ModelSpec:
       pair_context: tokens before and after a pair that these layers see; 0 for the whole sentence.
       arc_size, label_size: widths of the dependency head.
       min_entity_score: an entity of `ner_types` that scores less is left out.
+      min_mention_score: the same for one of `mention_types`.
       min_inside_score: the same for any entity that begins inside a word.
       embeddings_of: a model with the same vocabulary whose embedding matrix this one has, and does not store; empty for
         one with a matrix of its own.
@@ -64,6 +65,7 @@ class ModelSpec:
     arc_size: int = 256
     label_size: int = 64
     min_entity_score: float = 0.0
+    min_mention_score: float = 0.0
     min_inside_score: float = 0.0
     embeddings_of: str = ""
     calibration: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)
