@@ -1,7 +1,9 @@
 """Anyone's checkpoints: equal to plain transformers, one sentence at a time, and refused where they cannot serve."""
 
+import dataclasses
 import functools
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ from transformers import (
     AutoTokenizer,
 )
 
-from schemas.labels import RELATIONS, TOPICS, UNRELATED_OBJECT_TYPES
+import transforms.models
+from schemas.labels import NER_TYPES, RE_ONLY_TYPES, RELATIONS, TOPICS, UNRELATED_OBJECT_TYPES
 from schemas.sentence import SENTENCE
 from tests.tiny_checkpoints import KINDS, save_checkpoint
 from tests.tiny_models import SENTENCES, tiny_checkpoint
@@ -27,6 +30,7 @@ from transforms.models.checkpoint import load_model
 from transforms.models.huggingface import read_tag_scheme
 from transforms.models.loading import load_engines
 from transforms.models.resolving import resolve_models
+from transforms.models.spec import ModelSpec
 
 TEXTS = (*SENTENCES, "네", "서울에 눈이 온다.", SENTENCES[0])
 
@@ -339,6 +343,23 @@ def test_multi_task_engine_is_the_plain_forward_one_sentence_at_a_time(tmp_path:
         np.testing.assert_allclose([a["score"] for a in row["dependencies"]], scores.numpy(), atol=1e-4)
         labels = [model.spec.deprels[i] for i in deprel.argmax(-1).tolist()]
         assert [a["deprel"] for a in row["dependencies"]] == labels
+
+
+@pytest.mark.parametrize(("field", "gone"), [("min_entity_score", NER_TYPES), ("min_mention_score", RE_ONLY_TYPES)])
+def test_entities_that_score_too_little_are_left_out(tmp_path: Path, field: str, gone: tuple[str, ...]) -> None:
+    """By its own bound for KLUE-NER's types and for those that KLUE-RE alone has."""
+    folder = shutil.copytree(Path(transforms.models.__file__).parent / "embedded" / "small", tmp_path / "model")
+    texts = ("배우 오세린은 2016년에 서울에서 영화 '마지막 정거장'의 주연 배우로 상 세 개를 받았다.",)
+
+    def labels() -> set[str]:
+        rows = run(texts, models={"ner": str(folder)}, tasks=("ner",))
+        return {entity["label"] for row in rows for entity in row["entities"]}
+
+    before = labels()
+    dataclasses.replace(ModelSpec.load(folder), **{field: 1.1}).save(folder)
+    assert before & set(gone)
+    assert labels()
+    assert not labels() & set(gone)
 
 
 def test_the_configuration_of_a_checkpoint_is_its_own(tmp_path: Path) -> None:
