@@ -326,9 +326,10 @@ def _local_client(workers: int, threads: int) -> Iterator[Client]:
         # An hour of call stacks, which are deep here, would take a gigabyte in each worker.
         "distributed.worker.profile.enabled": False,
     }
-    log = logging.getLogger("distributed.scheduler")
+    logs = [logging.getLogger(f"distributed.{name}") for name in ("scheduler", "batched")]
     with dask.config.set(settings), contextlib.ExitStack() as stack:
-        stack.callback(setattr, log, "disabled", log.disabled)
+        for log in logs:
+            stack.callback(setattr, log, "disabled", log.disabled)
         with _shielded_from_interrupts():
             cluster = LocalCluster(
                 n_workers=workers,
@@ -349,8 +350,9 @@ def _local_client(workers: int, threads: int) -> Iterator[Client]:
         try:
             yield client
         finally:
-            # Stopped in the middle, it would report every message that nobody is there for any more, as critical.
-            log.disabled = True
+            # Stopped in the middle, they would report every message that nobody is there for any more.
+            for log in logs:
+                log.disabled = True
 
 
 def run_on_dask(cluster: ClusterConfig, shards: Sequence[Shard], job: ShardJob, observer: Observer) -> dict[Shard, str]:
