@@ -233,7 +233,7 @@ class CheckpointEngine:
         self.budget, self.max_pairs, self.re_markers = TokenBudget(token_budget), max_pairs, re_markers
         room = self.tokenizer.tokenizer.model_max_length - self.tokenizer.n_special
         self.max_pieces = min(count_max_pieces(model, self.tokenizer), room)
-        self.model = apply_precision(model, precision, (model.base_model_prefix,), self.device)
+        self.model = apply_precision(model, precision, (model.base_model_prefix,), self.device).to(self.device)
 
     def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
         """Annotate texts with the checkpoint's task.

@@ -45,7 +45,7 @@ def choose_device(name: str, precision: str) -> torch.device:
 
 
 def apply_precision(model: Any, precision: str, transformers: Sequence[str], device: torch.device | None = None) -> Any:
-    """Bring a model's weights into the form that they run in, and the model to where it runs.
+    """Bring a model's weights into the form that they run in.
 
     Args:
       model: a module with fp32 weights.
@@ -53,7 +53,7 @@ def apply_precision(model: Any, precision: str, transformers: Sequence[str], dev
       transformers: names of the parts whose linear layers are replaced: by Int8Linear, or on a CPU that can by
         PackedLinear. The small heads and all that is no product of matrices keep fp32 then; a bf16 model that cannot be
         packed is in bf16 throughout.
-      device: where it runs; None for the CPU.
+      device: where it will run; None for the CPU.
 
     Returns:
       The model, its layers replaced in place. It is for inference only.
@@ -61,8 +61,7 @@ def apply_precision(model: Any, precision: str, transformers: Sequence[str], dev
     >>> apply_precision(nn.Linear(2, 2), "fp32", ()).weight.dtype
     torch.float32
     """
-    device = device if device is not None else torch.device("cpu")
-    packs = device.type == "cpu" and can_pack(precision)
+    packs = (device is None or device.type == "cpu") and can_pack(precision)
     if precision == "bf16" and not packs:
         model = model.to(torch.bfloat16)
     if precision == "int8" or packs:
@@ -72,7 +71,7 @@ def apply_precision(model: Any, precision: str, transformers: Sequence[str], dev
                 _replace_linear_layers(getattr(model, name), Int8Linear)
             else:
                 _pack_linear_layers(getattr(model, name), _DTYPES[precision])
-    return model.to(device)
+    return model
 
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -169,8 +168,13 @@ class Int8Linear(nn.Module):
         """Shape: (…, in_features) to (…, out_features)."""
         # Two passes, but vectorised: vector_norm and aminmax take ten times as long here.
         scale = x.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
-        product: Tensor = torch.ops.quantized.linear_dynamic(x / scale, self.weight, self.is_reduced)
-        return torch.addcmul(self.bias, product, scale)
+        # The range of a batch goes from its smallest value to its largest. Two rows more make it -1 to 1 whatever the
+        # batch, so that what a token becomes does not depend on the others.
+        rows = x.new_empty(scale.numel() + 2, x.shape[-1])
+        torch.div(x, scale, out=rows[:-2].view(x.shape))
+        rows[-2], rows[-1] = -1.0, 1.0
+        product: Tensor = torch.ops.quantized.linear_dynamic(rows, self.weight, self.is_reduced)
+        return torch.addcmul(self.bias, product[:-2].view(*x.shape[:-1], -1), scale)
 
 
 def _replace_linear_layers(module: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> None:
