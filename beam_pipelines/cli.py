@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "verify": ("beam_pipelines.verify_command", "prove that each input record is in a dataset exactly once"),
     "evaluate": ("beam_pipelines.evaluate", "score a model on labelled data"),
     "train": ("beam_pipelines.train", "train a model"),
+    "average": ("beam_pipelines.average", "make one model of several that were trained on from the same one"),
     "calibrate": ("beam_pipelines.calibrate", "fit a trained model's probabilities"),
 }
 """Each command with the module whose `main(arguments)` runs it, imported only then, and what it does."""

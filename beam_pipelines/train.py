@@ -52,6 +52,7 @@ CONFIG_HELP: Final = {
     "frozen_layers": "so many bottom layers, and the embeddings, keep their weights; -1 trains everything",
     "warmup_share": "share of the steps with a rising rate; it falls linearly after",
     "weight_decay": "as in AdamW",
+    "piece_dropout": "share of the pieces that are hidden from the model in each step",
     "max_pieces": "longer examples are left out, and counted",
     "seed": "of the order and of dropout",
     "checkpoint_steps": "steps between checkpoints",
@@ -118,7 +119,13 @@ def build_parser() -> argparse.ArgumentParser:
         if field.name in CONFIG_HELP:
             add(f"--{field.name}", type=type(field.default), default=field.default, help=CONFIG_HELP[field.name])
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it")
-    add("--pair_layers", type=int, default=2, help="top layers that run again for each entity pair")
+    add(
+        "--pair_layers",
+        type=int,
+        default=2,
+        help="top layers that run again for each entity pair: 0 reads the "
+        "pair off the sentence's own states, all of them give each pair a pass of its own",
+    )
     add(
         "--pair_context_chars",
         type=int,

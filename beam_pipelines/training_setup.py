@@ -76,9 +76,8 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
         model, tokenizer = load_model(folder)
         if options.layers is not None:
             model = keep_layers(model, options.layers, min(options.pair_layers, model.spec.pair_layers))
-        # What was fitted on the base's scores does not hold for those of the model to come.
-        spec = dataclasses.replace(model.spec, name=name, embeddings_of=options.embeddings_of, calibration={})
-        model.spec = dataclasses.replace(spec, min_entity_score=0.0, min_mention_score=0.0, min_inside_score=0.0)
+        fresh = model.spec.without_fit()
+        model.spec = dataclasses.replace(fresh, name=name, embeddings_of=options.embeddings_of)
         if options.vocabulary_texts:
             texts = _read_documents(options.vocabulary_texts)
             model.encoder, tokenizer = cut_vocabulary(model.encoder, tokenizer, texts)

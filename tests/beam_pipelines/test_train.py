@@ -9,7 +9,7 @@ import torch
 from beam_pipelines.train import main
 from schemas.labels import TASKS
 from tests.klue_rows import write_all
-from tests.tiny_models import tiny_checkpoint
+from tests.tiny_models import SENTENCES, tiny_checkpoint
 from tests.transforms.test_annotate import make_rows
 from transforms.annotate import annotate
 from transforms.config import ModelConfig
@@ -172,7 +172,25 @@ def test_more_pair_layers_than_layers_are_refused(
     encoder: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The layers that run again for pairs are the encoder's own top ones."""
-    for layers in ("0", "4"):
+    for layers in ("-1", "4"):
         assert main(command(encoder, data, tmp_path / "m", "--pair_layers", layers, tasks=("re",))) == 2
-        message = f"`pair_layers` must be from 1 to the encoder's 3 layers, got {layers}"
+        message = f"`pair_layers` must be from 0 to the encoder's 3 layers, got {layers}"
         assert message in capsys.readouterr().err.replace("\n", " ").replace("  ", " ")
+
+
+@pytest.mark.parametrize("layers", ["0", "3"])
+def test_pairs_may_be_read_off_the_sentence_or_get_a_pass_of_their_own(
+    encoder: Path, data: dict[str, Path], tmp_path: Path, layers: str
+) -> None:
+    """No layer, or all of them, run again for a pair: it learns, and finds relations when it annotates."""
+    folder = tmp_path / "model"
+    tasks = ("ner", "re")
+    call = command(encoder, data, folder, "--pair_layers", layers, "--epochs", "re=3", "ner=1", tasks=tasks)
+    assert main(call) == 0
+    assert ModelSpec.load(folder).pair_layers == int(layers)
+    relations = losses(folder)["re"]
+    assert sum(relations[-4:]) < sum(relations[:4])
+    config = resolve_models(ModelConfig(tasks=tasks, models=dict.fromkeys(tasks, str(folder)), token_budget=512))
+    rows = make_rows(SENTENCES)
+    annotated, _ = annotate(rows, load_engines(config))
+    assert annotated.column("relations").null_count == 0

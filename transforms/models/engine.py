@@ -265,7 +265,7 @@ class MultiTaskEngine:
         where = locate_pairs(encoded, windows.units, n_prefix, kept, unit, np.stack(spans, 1), types)
         return where, kept.states
 
-    def _score_pairs(self, shared: tuple[Tensor, Tensor, Tensor], where: Ints) -> Floats:
+    def _score_pairs(self, shared: tuple[Tensor, ...], where: Ints) -> Floats:
         """Score pairs in one pass. Shape: (n_pairs, n_relations)."""
         return self._probabilities("re", self.model.relation.score(shared, to_tensor(where, self.device)))
 

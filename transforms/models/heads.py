@@ -1,6 +1,7 @@
 """The four heads that read one encoder's hidden states. Shapes: B units, L tokens, E eojeols, H hidden size."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -80,6 +81,8 @@ class PairLayer(nn.Module):
         self.down = nn.Linear(intermediate_size, hidden_size)
         self.down_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.dropout = nn.Dropout(dropout)
+        self.attend: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None = None
+        """What takes the place of torch's fused attention in inference: query, key, value and mask in."""
 
     def copy_bert(self, layer: Any) -> None:
         """Start from a BertLayer's weights."""
@@ -112,8 +115,11 @@ class PairLayer(nn.Module):
         shape = (self.n_heads, x.shape[-1] // self.n_heads)
         keys, values = key_value.view(*key_value.shape[:2], 2, *shape).permute(2, 0, 3, 1, 4)
         queries = query.view(*query.shape[:2], *shape).transpose(1, 2)
-        rate = self.rate if self.training else 0.0
-        attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=rate)
+        if self.attend is not None:
+            attended = self.attend(queries, keys, values, mask)
+        else:
+            rate = self.rate if self.training else 0.0
+            attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=rate)
         x = self.attended_norm(x + self.dropout(self.attended(attended.transpose(1, 2).flatten(2))))
         normed: Tensor = self.down_norm(x + self.dropout(self.down(self.activation(self.up(x)))))
         return normed
@@ -135,7 +141,8 @@ class RelationHead(nn.Module):
 
     Args:
       encoder_config: of the encoder whose top layers these repeat.
-      n_layers: how many of them.
+      n_layers: how many of them. With 0 the sentence's states of the two mentions are read as they are, with as many as
+        the encoder has a pair gets a pass of its own, its markers among the embeddings.
       n_relations: labels.
       context: tokens that are kept before and after the pair; 0 keeps the whole sentence.
     """
@@ -177,19 +184,21 @@ class RelationHead(nn.Module):
         high = torch.maximum(pairs[:, 3], pairs[:, 5]) + self.context
         return low.clamp(min=1), torch.minimum(high, last)
 
-    def project(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, states: Tensor) -> tuple[Tensor, ...]:
         """Compute what all pairs share.
 
         Args:
           states: of tokens, below the top layers; the tokens of a sequence lie side by side. Shape: (n_tokens, H).
 
         Returns:
-          The states, and their queries and their keys and values in the first layer, for `score`.
+          The states, and their queries and their keys and values in the first layer if there is one, for `score`.
         """
+        if not self.layers:
+            return (states,)
         first: Any = self.layers[0]
         return states, first.query(states), first.key_value(states)
 
-    def score(self, shared: tuple[Tensor, Tensor, Tensor], pairs: Tensor) -> Tensor:
+    def score(self, shared: tuple[Tensor, ...], pairs: Tensor) -> Tensor:
         """Score the relations of pairs.
 
         Args:
@@ -213,12 +222,16 @@ class RelationHead(nn.Module):
             for first, last in ((s_first, s_last), (o_first, o_last))
         ]
         types = (s_type, o_type + self.n_types)
-        x, query, key_value = (
+        x, *projected = (
             values[index] + sum(mark * table[kind] for mark, kind in zip(marks, types, strict=True))
             for values, table in zip(shared, self._mark(), strict=True)
         )
         read, subject, object_ = _list_read(pairs, low)
         layers: list[Any] = list(self.layers)
+        if layers:
+            query, key_value = projected
+        else:
+            x = _pick(x, read)
         for number, layer in enumerate(layers):
             if number:
                 key_value = layer.key_value(x)
@@ -236,9 +249,11 @@ class RelationHead(nn.Module):
         """Project and score."""
         return self.score(self.project(states), pairs)
 
-    def _mark(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Give what each marker adds to states, queries, and keys and values. Shapes: (2 * n_types, H or 2 * H)."""
+    def _mark(self) -> tuple[Tensor, ...]:
+        """Give what each marker adds to what `project` gives. Shapes: (2 * n_types, H or 2 * H)."""
         table = self.markers.weight
+        if not self.layers:
+            return (table,)
         none = torch.zeros_like(table[:1])
         first: Any = self.layers[0]
         return table, *(project(table) - project(none) for project in (first.query, first.key_value))

@@ -26,9 +26,9 @@ class MultiTaskModel(nn.Module):
         self.spec = spec
         self.encoder: Any = encoder
         size, n_layers = encoder.config.hidden_size, encoder.config.num_hidden_layers
-        if "re" in spec.tasks and not 1 <= spec.pair_layers <= n_layers:
+        if "re" in spec.tasks and not 0 <= spec.pair_layers <= n_layers:
             raise ValueError(
-                f"`pair_layers` must be from 1 to the encoder's {n_layers} layers, got {spec.pair_layers}. "
+                f"`pair_layers` must be from 0 to the encoder's {n_layers} layers, got {spec.pair_layers}. "
                 "Leave it out for the default of 2, or give 1 for an encoder of one layer."
             )
         if "tc" in spec.tasks:
@@ -48,7 +48,7 @@ class MultiTaskModel(nn.Module):
         """Start the pair layers from the encoder's top layers, where these are BERT's."""
         layers = getattr(getattr(self.encoder, "encoder", None), "layer", None)
         if "re" in self.spec.tasks and self.encoder.config.model_type == "bert" and layers is not None:
-            for ours, theirs in zip(self.relation.layers, layers[-self.spec.pair_layers :], strict=True):
+            for ours, theirs in zip(self.relation.layers, layers[len(layers) - self.spec.pair_layers :], strict=True):
                 cast("PairLayer", ours).copy_bert(theirs)
 
     def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -112,6 +112,8 @@ class TextTokenizer:
         self.prefix = np.array(probe.ids[: own[0]], dtype=np.int64)
         self.suffix = np.array(probe.ids[own[-1] + 1 :], dtype=np.int64)
         self.pad_id = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0)
+        hidden = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
+        self.hidden_id = int(hidden if hidden is not None else self.pad_id)
 
     @property
     def n_special(self) -> int:

@@ -11,6 +11,7 @@ from transformers.activations import GELUActivation
 
 from transforms.config import DEVICES, require
 from transforms.memory import bound_kernel_caches
+from transforms.models.attention import attend_by_products, can_attend_by_products
 
 
 def choose_device(name: str, precision: str) -> torch.device:
@@ -69,8 +70,11 @@ def apply_precision(model: Any, precision: str, transformers: Sequence[str], dev
         for name in transformers:
             if precision == "int8":
                 _replace_linear_layers(getattr(model, name), Int8Linear)
+                attend_by_products(getattr(model, name), torch.bfloat16 if can_pack("bf16") else torch.float32)
             else:
                 _pack_linear_layers(getattr(model, name), _DTYPES[precision])
+                if precision == "bf16":
+                    attend_by_products(getattr(model, name), torch.bfloat16)
     return model
 
 
@@ -101,16 +105,22 @@ class PackedLinear(nn.Module):
     Args:
       linear: the layer that it takes the place of, fp32.
       dtype: what its inputs are rounded to, and its weights: float32 or bfloat16.
-      has_gelu: whether GELU follows. Its values stay in `dtype` then, for the product that comes next.
+      activation: `gelu` where that follows, or `none`.
+      out_dtype: of what comes out, which is rounded to `dtype` before.
     """
 
     usual_rows = 2048
     """What the weights are laid out for; other numbers of rows are right, too."""
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype, has_gelu: bool = False) -> None:
+    def __init__(
+        self,
+        linear: nn.Linear,
+        dtype: torch.dtype,
+        activation: str = "none",
+        out_dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
-        self.dtype, self.activation = dtype, "gelu" if has_gelu else "none"
-        self.out_dtype = dtype if has_gelu else torch.float32
+        self.dtype, self.activation, self.out_dtype = dtype, activation, out_dtype
         weight = linear.weight.detach().to(dtype)
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, self.usual_rows)
         self.bias = linear.bias.detach().to(dtype) if linear.bias is not None else None
@@ -126,14 +136,24 @@ class PackedLinear(nn.Module):
 _BEFORE_GELU: Final = (("dense", "intermediate_act_fn"), ("up", "activation"))
 """Names of a linear layer and of the activation after it, in encoders of BERT's kind and in PairLayer."""
 
+_BEFORE_PRODUCT: Final = ("key", "value")
+"""Names of the linear layers of an encoder of BERT's kind that attention multiplies as they are."""
+
 
 def _pack_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
-    """Pack all linear layers below a module; where GELU is known to follow one, with it."""
+    """Pack all linear layers below a module.
+
+    Where GELU is known to follow one, it is packed with it; what goes straight into another product stays in `dtype`.
+    """
+    attends_by_products = can_attend_by_products(module)
     for inner in module.modules():
         for linear, activation in _BEFORE_GELU:
             if isinstance(getattr(inner, activation, None), GELUActivation | nn.GELU):
-                setattr(inner, linear, PackedLinear(getattr(inner, linear), dtype, has_gelu=True))
+                setattr(inner, linear, PackedLinear(getattr(inner, linear), dtype, "gelu", dtype))
                 setattr(inner, activation, nn.Identity())
+        if attends_by_products and all(isinstance(getattr(inner, name, None), nn.Linear) for name in _BEFORE_PRODUCT):
+            for name in _BEFORE_PRODUCT:
+                setattr(inner, name, PackedLinear(getattr(inner, name), dtype, out_dtype=dtype))
     _replace_linear_layers(module, lambda linear: PackedLinear(linear, dtype))
 
 

@@ -70,6 +70,11 @@ class ModelSpec:
     embeddings_of: str = ""
     calibration: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)
 
+    def without_fit(self) -> "ModelSpec":
+        """Leave out what was fitted on a model's scores, which does not hold for those of other weights."""
+        scores = dict.fromkeys(("min_entity_score", "min_mention_score", "min_inside_score"), 0.0)
+        return dataclasses.replace(self, calibration={}, **scores)
+
     def save(self, folder: Path) -> None:
         """Write the spec into a model folder."""
         fields = {"format": FORMAT, **dataclasses.asdict(self)}

@@ -57,7 +57,7 @@ def score_plainly(head: RelationHead, sequence: Tensor, pair: tuple[int, ...]) -
     return head.output(functional.gelu(head.dense(torch.cat((x[0], *mentions)))))
 
 
-@pytest.mark.parametrize("n_layers", [1, 2, 3])
+@pytest.mark.parametrize("n_layers", [0, 1, 2, 3])
 @pytest.mark.parametrize("context", [0, 2, 16])
 def test_shared_and_skipped_work_changes_no_score(n_layers: int, context: int) -> None:
     """Pairs scored together over shared states give what each alone gives when every token passes every layer."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from beam_pipelines.options import infer_format
-from transforms.agreement import compare_labels
+from schemas.labels import TASKS
+from transforms.agreement import Agreement, compare_labels
 from transforms.annotate import annotate
 from transforms.config import AnnotateConfig, ModelConfig, ReadConfig
 from transforms.models.checkpoint import dequantize_rows, quantize_rows
@@ -89,7 +91,7 @@ def test_a_packed_layer_is_the_layer_that_it_takes_the_place_of(
 ) -> None:
     """Whatever the shape, and where the values do not lie side by side."""
     linear = make_linear(seed, bias)
-    packed = PackedLinear(linear, torch.float32, has_gelu)
+    packed = PackedLinear(linear, torch.float32, "gelu" if has_gelu else "none")
     wide = torch.randn(*shape, 96)
     with torch.inference_mode():
         for x in (wide[..., :48], wide[..., ::2], wide[..., 48:].contiguous()):
@@ -156,12 +158,32 @@ def test_memory_does_not_grow_with_the_shapes_that_a_model_has_seen() -> None:
     assert int(said.stdout) < 30e6
 
 
-def test_int8_gives_most_labels_that_fp32_gives(checkout: Path) -> None:
-    """The embedded model on the bundled sample, in the 7 bits of a processor without instructions for 8, too."""
+def read_sample(checkout: Path) -> pa.RecordBatch:
+    """The first sentences of the bundled sample."""
     sample = [str(checkout / "examples" / "sample" / "sample.jsonl")]
     config = AnnotateConfig(read=ReadConfig(input_format=infer_format(sample)))
     (chunk,) = read_shard(make_plan(sample, config).shards[0], config.read)
-    rows = split_sentences(chunk.rows, load_splitter("fast")).slice(0, SENTENCES)
+    return split_sentences(chunk.rows, load_splitter("fast")).slice(0, SENTENCES)
+
+
+@pytest.mark.parametrize("model", ["small", "tiny"])
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_lower_precision_gives_the_same_labels_in_any_batch(checkout: Path, model: str, precision: str) -> None:
+    """All sentences at once, or each alone: where products in bf16 are the processor's own, to the last label."""
+    config = ModelConfig(precision=precision, models=dict.fromkeys(TASKS, model))
+    engines = load_engines(resolve_models(config))
+    rows = read_sample(checkout)
+    together, _ = annotate(rows, engines)
+    alone = [annotate(rows.slice(i, 1), engines)[0] for i in range(rows.num_rows)]
+    agreements = compare_labels(pa.concat_batches(alone), together)
+    total = sum(agreements.values(), Agreement(0, 0, 0))
+    assert total.expected > 10 * SENTENCES
+    assert total.share == 1 if can_pack("bf16") else total.share > 0.99
+
+
+def test_int8_gives_most_labels_that_fp32_gives(checkout: Path) -> None:
+    """The embedded model on the bundled sample, in the 7 bits of a processor without instructions for 8, too."""
+    rows = read_sample(checkout)
     found, expected = (
         annotate(rows, load_engines(resolve_models(ModelConfig(precision=form))))[0] for form in ("int8", "fp32")
     )

@@ -33,9 +33,9 @@ def keep_layers(model: MultiTaskModel, n_layers: int, pair_layers: int) -> Multi
             f"`layers` must be from 1 to the base's {config.num_hidden_layers}, got {n_layers}. "
             "Leave it out to keep them all."
         )
-    if not 1 <= pair_layers <= min(n_layers, model.spec.pair_layers):
+    if not 0 <= pair_layers <= min(n_layers, model.spec.pair_layers):
         raise ValueError(
-            f"`pair_layers` must be from 1 to {min(n_layers, model.spec.pair_layers)}, which both models have, got "
+            f"`pair_layers` must be from 0 to {min(n_layers, model.spec.pair_layers)}, which both models have, got "
             f"{pair_layers}. Give fewer."
         )
     kept = choose_layers(config.num_hidden_layers, n_layers)

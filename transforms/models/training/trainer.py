@@ -17,7 +17,7 @@ from transforms.codepoints import Ints
 from transforms.config import require
 from transforms.models.batching import count_max_pieces
 from transforms.models.multitask import MultiTaskModel
-from transforms.models.pieces import TextTokenizer
+from transforms.models.pieces import PaddedInputs, TextTokenizer
 from transforms.models.training.distillation import distillation_loss
 from transforms.models.training.objectives import Objective, device_of, encode_batch, run_encoder, total_loss
 
@@ -37,6 +37,8 @@ class TrainConfig:
       frozen_layers: so many bottom layers, and the embeddings, keep their weights; -1 trains everything.
       warmup_share: share of the steps with a rising rate; it falls linearly after.
       weight_decay: as in AdamW.
+      piece_dropout: share of the pieces that the model does not get to see: it reads the mask token, or the unknown
+        one, in their place. A teacher sees them.
       max_pieces: longer examples are left out (and counted).
       bf16: run forward and backward under bf16 autocast.
       seed: of order and dropout.
@@ -51,6 +53,7 @@ class TrainConfig:
     frozen_layers: int = 0
     warmup_share: float = 0.06
     weight_decay: float = 0.01
+    piece_dropout: float = 0.0
     max_pieces: int = 200
     bf16: bool = False
     seed: int = 1
@@ -67,6 +70,12 @@ class TrainConfig:
             0 <= self.warmup_share <= 1,
             "`warmup_share` must be from 0 to 1",
             self.warmup_share,
+            "Leave it out for the default.",
+        )
+        require(
+            0 <= self.piece_dropout < 1,
+            "`piece_dropout` must be at least 0 and below 1",
+            self.piece_dropout,
             "Leave it out for the default.",
         )
         for name, value in self.epochs.items():
@@ -277,7 +286,7 @@ def _step(
         group["lr"] = group["peak_rate"] * share
     with torch.autocast(device_of(model).type, dtype=torch.bfloat16, enabled=config.bf16):
         encoded, inputs = encode_batch([objective.texts[i] for i in index], tokenizer)
-        states = run_encoder(model, inputs)
+        states = run_encoder(model, hide_pieces(inputs, tokenizer, config.piece_dropout))
         outputs = objective.outputs(model, states, encoded, inputs, index)
         loss = total_loss(outputs)
         if teacher is not None:
@@ -293,6 +302,23 @@ def _step(
     optimizer.step()
     seconds = time.perf_counter() - began
     return Step(step + 1, len(batches), objective.name, float(loss.detach()), inputs.input_ids.size / seconds)
+
+
+def hide_pieces(inputs: PaddedInputs, tokenizer: TextTokenizer, share: float) -> PaddedInputs:
+    """Put the mask token, or the unknown one where a tokenizer has none, in the place of some pieces.
+
+    Args:
+      inputs: a batch.
+      tokenizer: the model's.
+      share: of the pieces, special tokens and padding left out, drawn by torch's generator.
+
+    Reference (word dropout): Iyyer et al., 2015, https://aclanthology.org/P15-1162
+    """
+    if not share:
+        return inputs
+    hidden = (torch.rand(inputs.input_ids.shape) < share).numpy()
+    hidden &= ~np.isin(inputs.input_ids, tokenizer.tokenizer.all_special_ids)
+    return dataclasses.replace(inputs, input_ids=np.where(hidden, tokenizer.hidden_id, inputs.input_ids))
 
 
 def rate_share(step: int, n_steps: int, warmup_share: float) -> float:

@@ -1,5 +1,6 @@
 """The training loop: batches, resuming to the bit, and what it refuses; losses; calibration."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ from torch.nn import functional
 
 from schemas.labels import DEPRELS, NO_RELATION, RELATIONS, TOPICS
 from tests.klue_rows import write_all
-from tests.tiny_models import tiny_checkpoint
+from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.formats.klue import DependencyExample, read_dp, read_ner, read_re, read_tc
 from transforms.models.checkpoint import load_model
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
-from transforms.models.training.calibration import calibrate, collect_outputs, fit_calibration
+from transforms.models.training.calibration import calibrate, collect_outputs, fit_calibration, fit_threshold
 from transforms.models.training.objectives import (
     IGNORE,
     DependencyObjective,
@@ -24,8 +25,9 @@ from transforms.models.training.objectives import (
     Output,
     RelationObjective,
     TopicObjective,
+    encode_batch,
 )
-from transforms.models.training.trainer import STATE_FILE, Step, TrainConfig, plan_batches, train
+from transforms.models.training.trainer import STATE_FILE, Step, TrainConfig, hide_pieces, plan_batches, train
 
 CONFIG = TrainConfig(epochs={}, batch_tokens=400, encoder_rate=3e-3, head_rate=1e-2, frozen_layers=-1)
 
@@ -62,16 +64,20 @@ def run(
     return model, tokenizer, steps, complete
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(base: Path, data: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_an_interrupted_run_ends_with_the_same_weights(
+    base: Path, data: dict[str, Path], tmp_path: Path, dropout: float
+) -> None:
     """Stopped after any steps and resumed, a run gives bit for bit the weights of an undisturbed one."""
-    undisturbed, _, steps, complete = run(base, data, tmp_path / "whole")
+    config = dataclasses.replace(CONFIG, piece_dropout=dropout)
+    undisturbed, _, steps, complete = run(base, data, tmp_path / "whole", config)
     assert complete
     assert [step.step for step in steps] == list(range(1, steps[0].n_steps + 1))
-    _, _, first, complete = run(base, data, tmp_path / "parts", stop_after=3)
+    _, _, first, complete = run(base, data, tmp_path / "parts", config, stop_after=3)
     assert not complete
-    _, _, second, complete = run(base, data, tmp_path / "parts", stop_after=5)
+    _, _, second, complete = run(base, data, tmp_path / "parts", config, stop_after=5)
     assert not complete
-    resumed, _, third, complete = run(base, data, tmp_path / "parts")
+    resumed, _, third, complete = run(base, data, tmp_path / "parts", config)
     assert complete
     assert [s.loss for s in (*first, *second, *third)] == [s.loss for s in steps]
     for (name, ours), (_, theirs) in zip(resumed.state_dict().items(), undisturbed.state_dict().items(), strict=True):
@@ -130,6 +136,7 @@ def test_frozen_layers_keep_their_weights(base: Path, data: dict[str, Path], tmp
         ({"batch_tokens": 0}, "`batch_tokens` must be at least 1, got 0"),
         ({"head_rate": 0.0}, r"`head_rate` must be above 0, got 0\.0"),
         ({"warmup_share": 2.0}, r"`warmup_share` must be from 0 to 1, got 2\.0"),
+        ({"piece_dropout": 1.0}, r"`piece_dropout` must be at least 0 and below 1, got 1\.0"),
         ({"epochs": {"tc": -1.0}}, r"`epochs` of tc must be above 0, got -1\.0"),
     ],
 )
@@ -187,6 +194,35 @@ def test_calibration_lowers_the_likelihood_loss(base: Path, data: dict[str, Path
             assert 0.05 <= found.temperature <= 20
             after = nll(logits.clamp(min=-1e4), labels, found.temperature, found.bias)
             assert after < nll(logits.clamp(min=-1e4), labels), name
+
+
+def test_hidden_pieces_are_a_share_of_those_between_the_special_ones(base: Path) -> None:
+    """The unknown piece stands in the place of about that share; special tokens, padding and the batch itself stay."""
+    _, tokenizer = load_model(base)
+    _, inputs = encode_batch([*SENTENCES * 20, "짧다"], tokenizer)
+    torch.manual_seed(1)
+    hidden = hide_pieces(inputs, tokenizer, 0.2).input_ids
+    changed = hidden != inputs.input_ids
+    assert (hidden[changed] == tokenizer.tokenizer.unk_token_id).all()
+    special = np.isin(inputs.input_ids, tokenizer.tokenizer.all_special_ids)
+    assert not changed[special].any()
+    assert 0.15 < changed[~special].mean() < 0.25
+    assert hide_pieces(inputs, tokenizer, 0.0) is inputs
+
+
+def test_relations_get_the_shares_of_the_labelled_rows() -> None:
+    """A model that knows no more than other shares of the classes gets those it is fitted on, and then its F1's best."""
+    torch.manual_seed(1)
+    labels = torch.cat((torch.zeros(60), torch.ones(10), torch.full((30,), 2.0))).long()
+    logits = torch.randn(100, 3) * 0.1 + torch.tensor([0.0, 2.0, 0.0])
+    fitted = fit_calibration(logits, labels, with_prior=True)
+    shares = torch.softmax(logits / fitted.temperature + torch.tensor(fitted.bias), -1).mean(0)
+    torch.testing.assert_close(shares, torch.tensor([0.6, 0.1, 0.3]), atol=0.02, rtol=0)
+    chosen = fit_threshold(logits, labels, fitted, negative=0)
+    assert chosen.temperature == fitted.temperature
+    assert chosen.bias[1:] == fitted.bias[1:]
+    # Every row asked for the commoner of the two relations is right in 30 of 100: better than to say nothing.
+    assert chosen.bias[0] < fitted.bias[0]
 
 
 def test_a_temperature_stays_within_bounds() -> None:

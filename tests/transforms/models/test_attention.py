@@ -1,0 +1,52 @@
+"""Attention by matrix products: what torch's own gives, and the same bits in any company."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from transforms.models import attention
+from transforms.models.attention import attend, bar_keys
+from transforms.models.precision import can_pack
+
+N_HEADS, SIZE = 3, 16
+
+
+def make_batch(seed: int, lengths: list[int], padding: int) -> tuple[Tensor, Tensor]:
+    """Queries, keys and values of padded sequences, and which keys are there. Shapes: (3, B, N, L, D), (B, 1, 1, L)."""
+    torch.manual_seed(seed)
+    width = max(lengths) + padding
+    states = torch.randn(len(lengths), width, 3, N_HEADS, SIZE).permute(2, 0, 3, 1, 4)
+    return states, torch.arange(width)[None, None, None] < torch.tensor(lengths)[:, None, None, None]
+
+
+lengths = st.lists(st.integers(1, 40), min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), lengths, st.integers(0, 5), st.integers(1, 3000))
+def test_it_gives_what_torch_gives(seed: int, lengths: list[int], padding: int, block: int) -> None:
+    """In any block size: in fp32 up to rounding, in bf16 up to its rounding."""
+    (query, key, value), mask = make_batch(seed, lengths, padding)
+    expected = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "_BLOCK_SCORES", block)
+        for dtype, bound in ((torch.float32, 1e-5), (torch.bfloat16, 0.1)):
+            found = attend(query, key, value, bar_keys(mask, query.shape[2], dtype), dtype)
+            torch.testing.assert_close(found, expected, atol=bound, rtol=bound)
+    torch.testing.assert_close(
+        attend(query, key, value, None, torch.float32), functional.scaled_dot_product_attention(query, key, value)
+    )
+
+
+@pytest.mark.skipif(not can_pack("bf16"), reason="this processor has no products in bf16")
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), lengths, st.integers(0, 5))
+def test_a_sequence_gets_the_same_bits_alone_and_in_a_batch(seed: int, lengths: list[int], padding: int) -> None:
+    (query, key, value), mask = make_batch(seed, lengths, padding)
+    together = attend(query, key, value, bar_keys(mask, query.shape[2], torch.bfloat16), torch.bfloat16)
+    for i, length in enumerate(lengths):
+        own = [x[i : i + 1, :, :length] for x in (query, key, value)]
+        assert torch.equal(attend(*own, None, torch.bfloat16)[0], together[i, :, :length])
