@@ -217,31 +217,35 @@ class RelationHead(nn.Module):
         position = torch.cat((torch.zeros_like(low), low + steps), 1)
         kept = position <= high
         index = start + torch.minimum(position, high)
-        marks = [
-            ((position >= first) & (position <= last) & kept).to(shared[0].dtype).unsqueeze(-1)
-            for first, last in ((s_first, s_last), (o_first, o_last))
-        ]
-        types = (s_type, o_type + self.n_types)
-        x, *projected = (
-            values[index] + sum(mark * table[kind] for mark, kind in zip(marks, types, strict=True))
-            for values, table in zip(shared, self._mark(), strict=True)
-        )
+        mentions = ((s_first, s_last, s_type), (o_first, o_last, o_type + self.n_types))
+        tables = self._mark()
         read, subject, object_ = _list_read(pairs, low)
         layers: list[Any] = list(self.layers)
+
+        def take(number: int, columns: Tensor | None) -> Tensor:
+            """Take the windows' rows of one of the shared arrays, or some columns of each, the markers added."""
+            at, here, there = position, index, kept
+            if columns is not None:
+                at, here, there = (array.gather(1, columns) for array in (at, here, there))
+            taken = shared[number][here]
+            for first, last, kind in mentions:
+                pair, column = ((at >= first) & (at <= last) & there).nonzero(as_tuple=True)
+                taken[pair, column] += tables[number][kind[pair, 0]]
+            return taken
+
+        # What only the last layer needs is taken where it is read.
+        x = take(0, read if len(layers) < 2 else None)
         if layers:
-            query, key_value = projected
-        else:
-            x = _pick(x, read)
+            query, key_value = take(1, read if len(layers) < 2 else None), take(2, None)
         for number, layer in enumerate(layers):
             if number:
                 key_value = layer.key_value(x)
-            if number == len(layers) - 1:
-                x, query = _pick(x, read), _pick(query, read)
-            if number:
+                if number == len(layers) - 1:
+                    x = _pick(x, read)
                 query = layer.query(x)
             x = layer(x, query, key_value, kept[:, None, None, :])
-        mentions = [(x * mask).sum(1) / mask.sum(1) for mask in (subject.to(x.dtype), object_.to(x.dtype))]
-        pooled = functional.gelu(self.dense(self.dropout(torch.cat((x[:, 0], *mentions), -1))))
+        means = [(x * mask).sum(1) / mask.sum(1) for mask in (subject.to(x.dtype), object_.to(x.dtype))]
+        pooled = functional.gelu(self.dense(self.dropout(torch.cat((x[:, 0], *means), -1))))
         logits: Tensor = self.output(self.dropout(pooled))
         return logits
 
