@@ -24,10 +24,10 @@ from transforms.models.training.objectives import (
 )
 
 DESCRIPTION: Final = (
-    "Fit what turns a model's scores into probabilities: a temperature for each task, the shares of the topics and "
-    "the relations, how readily no_relation is chosen, and the scores that entities must reach. Fitted on one fixed half of each file "
-    "(`evaluate --rows` scores the other); of "
-    "KLUE-DP on half of the fifth that `train` leaves out. Writes the model's klue_beam.json."
+    "Fit what turns a model's scores into probabilities: a temperature for each task, the shares of the topics and the "
+    "relations, how readily no_relation is chosen, and the scores that entities must reach. Fitted on one fixed half "
+    "of each file (`evaluate --rows` scores the other); of KLUE-DP on half of the fifth that `train` leaves out. "
+    "Writes the model's klue_beam.json."
 )
 
 

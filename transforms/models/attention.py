@@ -44,11 +44,15 @@ def attend(query: Tensor, key: Tensor, value: Tensor, barred: Tensor | None, dty
         barred = functional.pad(barred, (0, short), value=-torch.inf)
         key, value = (functional.pad(x, (0, 0, 0, short)) for x in (key, value))
     rows = max(1, _BLOCK_SCORES // (query.shape[1] * query.shape[2] * key.shape[2]))
-    if rows < len(query):
-        starts = range(0, len(query), rows)
-        parts = [[x[i : i + rows] if x is not None else None for x in (query, key, value, barred)] for i in starts]
-        return torch.cat([_attend(*part, dtype) for part in parts])  # type: ignore[arg-type]
-    return _attend(query, key, value, barred, dtype)
+    blocks = [slice(i, i + rows) for i in range(0, len(query), rows)]
+    if len(blocks) < 2:
+        return _attend(query, key, value, barred, dtype)
+    return torch.cat(
+        [
+            _attend(query[block], key[block], value[block], None if barred is None else barred[block], dtype)
+            for block in blocks
+        ]
+    )
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, barred: Tensor | None, dtype: torch.dtype) -> Tensor:

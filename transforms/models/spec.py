@@ -72,8 +72,9 @@ class ModelSpec:
 
     def without_fit(self) -> "ModelSpec":
         """Leave out what was fitted on a model's scores, which does not hold for those of other weights."""
-        scores = dict.fromkeys(("min_entity_score", "min_mention_score", "min_inside_score"), 0.0)
-        return dataclasses.replace(self, calibration={}, **scores)
+        return dataclasses.replace(
+            self, calibration={}, min_entity_score=0.0, min_mention_score=0.0, min_inside_score=0.0
+        )
 
     def save(self, folder: Path) -> None:
         """Write the spec into a model folder."""

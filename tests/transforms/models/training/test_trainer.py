@@ -211,7 +211,7 @@ def test_hidden_pieces_are_a_share_of_those_between_the_special_ones(base: Path)
 
 
 def test_relations_get_the_shares_of_the_labelled_rows() -> None:
-    """A model that knows no more than other shares of the classes gets those it is fitted on, and then its F1's best."""
+    """A model with wrong shares of the classes gets those of the rows, and then no_relation's bias with the best F1."""
     torch.manual_seed(1)
     labels = torch.cat((torch.zeros(60), torch.ones(10), torch.full((30,), 2.0))).long()
     logits = torch.randn(100, 3) * 0.1 + torch.tensor([0.0, 2.0, 0.0])
