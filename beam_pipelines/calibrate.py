@@ -69,9 +69,11 @@ def main(argv: Sequence[str]) -> int:
         return 2
     model.spec = dataclasses.replace(spec, calibration={**spec.calibration, **fitted})
     if "ner" in files:
-        scores = fit_entity_scores(model, tokenizer, halve_examples(read_ner(files["ner"]))[0])
-        model.spec = dataclasses.replace(model.spec, min_entity_score=scores[0], min_inside_score=scores[1])
-        console.print(f"entities: a score of {scores[0]} at least, {scores[1]} inside a word", highlight=False)
+        score, inside, worth = fit_entity_scores(model, tokenizer, halve_examples(read_ner(files["ner"]))[0])
+        fitted |= {"entity": worth} if worth is not None else {}
+        model.spec = dataclasses.replace(model.spec, min_entity_score=score, min_inside_score=inside)
+        model.spec = dataclasses.replace(model.spec, calibration={**model.spec.calibration, **fitted})
+        console.print(f"entities: a score of {score} at least, {inside} inside a word", highlight=False)
     model.spec.save(folder)
     for name, calibration in fitted.items():
         prior = f", bias {list(calibration.bias)}" if calibration.bias else ""

@@ -16,13 +16,13 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_what_was_fitted_is_in_the_spec(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each task's outputs get a temperature, topics and no_relation a bias, entities their scores; weights stay."""
+    """Each task's outputs get a temperature, topics and relations a bias, entities their scores; weights stay."""
     weights = (model / "model.safetensors").read_bytes()
     files = write_all(tmp_path, rows=40)
     options = [part for task, path in files.items() for part in (f"--{task}_data", str(path))]
     assert main(["--model", str(model), "--threads", "1", *options]) == 0
     spec = ModelSpec.load(model)
-    assert set(spec.calibration) == {"tc", "ner", "re", "arc", "deprel"}
+    assert set(spec.calibration) == {"tc", "ner", "re", "arc", "deprel", "entity"}
     assert all(0.05 <= fitted.temperature <= 20 for fitted in spec.calibration.values())
     assert any(spec.calibration["tc"].bias)
     assert len(spec.calibration["re"].bias) == len(spec.relations)

@@ -24,7 +24,15 @@ from transforms.models.pieces import (
 from transforms.models.relating import flatten_states, join_states, locate_pairs
 from transforms.models.running import TokenBudget, run_packed
 from transforms.tasks.dependency import Arcs, decode_heads
-from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, drop_unsure, merge_entities, no_entities
+from transforms.tasks.entity import (
+    Entities,
+    decode_entities,
+    drop_overlaps,
+    drop_unsure,
+    merge_entities,
+    no_entities,
+    score_odds,
+)
 from transforms.tasks.relation import Relations, decode_relations, list_candidate_pairs, marker_type
 from transforms.tasks.topic import Floats, Topics, decode_topics
 
@@ -197,6 +205,9 @@ class MultiTaskEngine:
         tags = self._probabilities("ner", self.model.entity(hidden, *where))
         entities = decode_entities(tags, chars.unit, chars.char, spec.ner_types)
         entities = drop_unsure(entities, encoded.chars, spec.min_entity_score, spec.min_inside_score)
+        if "entity" in spec.calibration:
+            worth = self._probabilities("entity", torch.from_numpy(score_odds(entities.score)))[:, 1]
+            entities = dataclasses.replace(entities, score=worth.astype(np.float32))
         if spec.mention_types:
             tags = self._probabilities("mention", self.model.mention(hidden, *where))
             mentions = decode_entities(tags, chars.unit, chars.char, spec.mention_types)

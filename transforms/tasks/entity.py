@@ -172,3 +172,13 @@ def drop_overlaps(entities: Entities) -> Bools:
             keep[i] = entities.begin[i] >= reached
             reached = int(entities.end[i]) if keep[i] else reached
     return keep
+
+
+def score_odds(scores: Floats) -> Floats:
+    """Lay scores out as the logits of two classes, wrong and right. Shapes: (n,) to (n, 2).
+
+    >>> score_odds(np.array([0.5, 1.0], np.float32)).round(1).tolist()
+    [[0.0, 0.0], [0.0, 13.8]]
+    """
+    certain = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.stack((np.zeros_like(certain), np.log(certain / (1 - certain))), 1)

@@ -18,7 +18,7 @@ from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import Calibration
 from transforms.models.training.objectives import IGNORE, Objective, run_objective
-from transforms.tasks.entity import drop_unsure
+from transforms.tasks.entity import drop_unsure, score_odds
 
 MIN_TEMPERATURE: Final = 0.05
 MAX_TEMPERATURE: Final = 20.0
@@ -128,19 +128,23 @@ def fit_threshold(logits: Tensor, labels: Tensor, calibration: Calibration, nega
 
 def fit_entity_scores(
     model: MultiTaskModel, tokenizer: TextTokenizer, examples: Sequence[EntityExample]
-) -> tuple[float, float]:
-    """Choose the scores that entities must reach by the entity macro F1 of labelled sentences.
+) -> tuple[float, float, Calibration | None]:
+    """Choose the scores that entities must reach by the entity macro F1 of labelled sentences, and what they are worth.
+
+    An entity's score is the mean over its characters; how often one of that score is right is fitted on those kept.
 
     Args:
       model, tokenizer: the model, its temperatures fitted.
       examples: sentences with known tags.
 
     Returns:
-      `min_entity_score` and `min_inside_score` of ModelSpec.
+      `min_entity_score` and `min_inside_score` of ModelSpec, and the calibration that `calibrate_scores` takes; None
+      where no entity is kept.
     """
     texts = [example.text for example in examples]
     spec = model.spec
-    model.spec = dataclasses.replace(spec, min_entity_score=0.0, min_inside_score=0.0)
+    raw = {name: fitted for name, fitted in spec.calibration.items() if name != "entity"}
+    model.spec = dataclasses.replace(spec, min_entity_score=0.0, min_inside_score=0.0, calibration=raw)
     found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=4096, max_pairs=1).annotate(texts).entities
     model.spec = spec
     if found is None:
@@ -171,7 +175,11 @@ def fit_entity_scores(
         )
         if f1 > best_f1:
             best, best_f1 = (round(float(score), 2), inside), f1
-    return best
+    kept = drop_unsure(flat, chars, *best).text
+    if not len(kept):
+        return *best, None
+    odds = torch.from_numpy(score_odds(found.score[kept]))
+    return *best, fit_calibration(odds, torch.from_numpy(right[kept]).long(), with_prior=True)
 
 
 def calibrate(

@@ -29,7 +29,15 @@ def test_the_scores_of_entities_are_those_that_tell_right_ones_apart(tmp_path: P
         tags[text][begin:end] = [f"B-{name}"] + [f"I-{name}"] * (end - begin - 1)
     examples = [EntityExample(str(i), text, tuple(row)) for i, (text, row) in enumerate(zip(texts, tags, strict=True))]
     before = dataclasses.replace(model.spec)
-    score, _ = fit_entity_scores(model, tokenizer, examples)
+    score, _, worth = fit_entity_scores(model, tokenizer, examples)
     assert 0 < score <= bound + 0.05
     assert score >= bound - 0.1
     assert model.spec == before
+    # Of those kept about all are right, whatever their scores say.
+    assert worth is not None
+    model.spec = dataclasses.replace(model.spec, min_entity_score=score, calibration={"entity": worth})
+    kept = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512, max_pairs=1).annotate(texts).entities
+    assert kept is not None
+    scores = kept.score[np.isin(np.array(kept.labels)[kept.label], types)]
+    gold = sum(tag.startswith("B-") for row in tags for tag in row)
+    assert abs(float(scores.mean()) - gold / len(scores)) < 0.05
