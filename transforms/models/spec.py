@@ -49,7 +49,7 @@ class ModelSpec:
       min_inside_score: the same for any entity that begins inside a word.
       embeddings_of: a model with the same vocabulary whose embedding matrix this one has, and does not store; empty for
         one with a matrix of its own.
-      calibration: by output: tc, ner, mention, re, arc, deprel; and entity, of whole entities that are kept, wrong or right.
+      calibration: by output: tc, ner, mention, re, arc, deprel; and entity: whether one that is kept is wrong or right.
     """
 
     name: str
