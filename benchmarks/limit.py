@@ -2,9 +2,9 @@
 
     python -m benchmarks.limit --input TEXTS --model small
 
-For each precision, on one thread: the rate of one bare product of the encoder's largest shape, its inputs at hand in the
-form that the kernel takes; the tokens a second that the encoder would reach if it did nothing but its linear layers at that
-rate; and those that it reaches over real sentences, packed by length, padding not counted.
+For each precision, on one thread: the rate of one bare product of the encoder's largest shape, its inputs at hand in
+the form that the kernel takes; the tokens a second that the encoder would reach if it did nothing but its linear layers
+at that rate; and those that it reaches over real sentences, packed by length, padding not counted.
 """
 
 import argparse
