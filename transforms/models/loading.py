@@ -24,6 +24,10 @@ _MODELS: Final = shared.Shared()
 
 _LOADING: Final = threading.Lock()
 
+_TRANSFORMERS: Final = ("encoder", "relation")
+_HEADS: Final = ("dependency",)
+"""Parts of a multi-task model: those that run in the precision asked for, and those in fp32 whose products count."""
+
 
 class Engine(Protocol):
     """A loaded model that annotates texts with its tasks."""
@@ -81,8 +85,8 @@ def _make_engine(
     tasks: Sequence[str],
     device: torch.device | None,
 ) -> MultiTaskEngine:
-    parts = [part for part in ("encoder", "relation") if hasattr(model, part)]
-    model = apply_precision(model, config.precision, parts, device)
+    parts, heads = ([part for part in names if hasattr(model, part)] for names in (_TRANSFORMERS, _HEADS))
+    model = apply_precision(model, config.precision, parts, device, heads)
     return MultiTaskEngine(model, tokenizer, tasks, **_limits(config, device))
 
 

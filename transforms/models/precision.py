@@ -45,7 +45,13 @@ def choose_device(name: str, precision: str) -> torch.device:
     return torch.device("cuda")
 
 
-def apply_precision(model: Any, precision: str, transformers: Sequence[str], device: torch.device | None = None) -> Any:
+def apply_precision(
+    model: Any,
+    precision: str,
+    transformers: Sequence[str],
+    device: torch.device | None = None,
+    heads: Sequence[str] = (),
+) -> Any:
     """Bring a model's weights into the form that they run in.
 
     Args:
@@ -55,6 +61,7 @@ def apply_precision(model: Any, precision: str, transformers: Sequence[str], dev
         PackedLinear. The small heads and all that is no product of matrices keep fp32 then; a bf16 model that cannot be
         packed is in bf16 throughout.
       device: where it will run; None for the CPU.
+      heads: names of the parts that keep fp32 on a CPU but have enough products to be worth packing.
 
     Returns:
       The model, its layers replaced in place. It is for inference only.
@@ -75,6 +82,8 @@ def apply_precision(model: Any, precision: str, transformers: Sequence[str], dev
                 _pack_linear_layers(getattr(model, name), _DTYPES[precision])
                 if precision == "bf16":
                     attend_by_products(getattr(model, name), torch.bfloat16)
+        for name in heads if can_pack("fp32") else ():
+            _pack_linear_layers(getattr(model, name), torch.float32)
     return model
 
 
