@@ -138,8 +138,7 @@ def fit_entity_scores(
       examples: sentences with known tags.
 
     Returns:
-      `min_entity_score` and `min_inside_score` of ModelSpec, and the calibration that `calibrate_scores` takes; None
-      where no entity is kept.
+      `min_entity_score` and `min_inside_score` of ModelSpec, and its calibration `entity`; None where no entity is kept.
     """
     texts = [example.text for example in examples]
     spec = model.spec
@@ -176,6 +175,8 @@ def fit_entity_scores(
         if f1 > best_f1:
             best, best_f1 = (round(float(score), 2), inside), f1
     kept = drop_unsure(flat, chars, *best).text
+    # Mentions of the types that only KLUE-RE has stand in no gold row, right or wrong.
+    kept = kept[np.isin(labels[kept], spec.ner_types)]
     if not len(kept):
         return *best, None
     odds = torch.from_numpy(score_odds(found.score[kept]))
