@@ -138,7 +138,8 @@ def fit_entity_scores(
       examples: sentences with known tags.
 
     Returns:
-      `min_entity_score` and `min_inside_score` of ModelSpec, and its calibration `entity`; None where no entity is kept.
+      `min_entity_score` and `min_inside_score` of ModelSpec, and its calibration `entity`: None where no entity is
+      kept.
     """
     texts = [example.text for example in examples]
     spec = model.spec
