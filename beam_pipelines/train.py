@@ -97,6 +97,12 @@ def build_parser() -> argparse.ArgumentParser:
         f"encoder (default: {SCRATCH_LAYERS})",
     )
     add(
+        "--intermediate_size",
+        type=int,
+        help="of a base that is a model folder, keep so many inner units of each feed-forward layer, those of the largest "
+        "weights (default: all)",
+    )
+    add(
         "--vocabulary_texts",
         nargs="*",
         default=[],
@@ -130,6 +136,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--pair_context_chars",
         type=int,
         help="shorten KLUE-RE's rows to so many characters around the pair (default: whole rows)",
+    )
+    add(
+        "--swap_mentions",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="put other names of KLUE-RE's rows in the place of so many of their mentions",
     )
     add("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
     add("--stop_after", type=int, help="stop after so many steps, with a checkpoint to go on from")
@@ -211,6 +224,12 @@ def _run(
 ) -> int:
     require(args.threads >= 1, "`--threads` must be at least 1", args.threads, "Leave it out for the default.")
     require(args.dev_rows >= 1, "`--dev_rows` must be at least 1", args.dev_rows, "Leave it out for the default.")
+    require(
+        0 <= args.swap_mentions <= 1,
+        "`--swap_mentions` must be from 0 to 1",
+        args.swap_mentions,
+        "Leave it out, or give 0.5.",
+    )
     folder = Path(args.output)
     if (folder / SPEC_FILE).exists():
         raise ValueError(
@@ -231,7 +250,15 @@ def _run(
     extra = nn.ModuleDict()
     hold_out_dp = not args.all_dp_rows
     objectives = load_objectives(
-        tasks, data, model, extra, folder, hold_out_dp=hold_out_dp, pair_context_chars=args.pair_context_chars
+        tasks,
+        data,
+        model,
+        extra,
+        folder,
+        hold_out_dp=hold_out_dp,
+        pair_context_chars=args.pair_context_chars,
+        swap_share=args.swap_mentions,
+        seed=args.seed,
     )
     n_rows = {objective.name: len(objective.texts) for objective in objectives}
     sizes = ", ".join(f"{name} {count:,}" for name, count in n_rows.items())

@@ -35,10 +35,10 @@ from transforms.models.training.objectives import (
     Objective,
     RelationObjective,
     TopicObjective,
-    keep_around_pair,
 )
+from transforms.models.training.relation_rows import keep_around_pair, swap_mentions
 from transforms.models.training.scratch import build_random_encoder, start_from_scratch
-from transforms.models.training.student import keep_layers
+from transforms.models.training.student import keep_layers, keep_units
 from transforms.models.training.texts import read_texts, split_texts
 from transforms.models.training.trainer import STATE_FILE, Teacher
 from transforms.models.training.treebanks import read_head_final
@@ -76,6 +76,8 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
         model, tokenizer = load_model(folder)
         if options.layers is not None:
             model = keep_layers(model, options.layers, min(options.pair_layers, model.spec.pair_layers))
+        if options.intermediate_size is not None:
+            model = keep_units(model, options.intermediate_size)
         fresh = model.spec.without_fit()
         model.spec = dataclasses.replace(fresh, name=name, embeddings_of=options.embeddings_of)
         if options.vocabulary_texts:
@@ -100,6 +102,12 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
 
 def _start_encoder(options: argparse.Namespace) -> tuple[Any, TextTokenizer]:
     """Give an encoder and its tokenizer: a base's, with the vocabulary cut on request, or new ones."""
+    require(
+        options.intermediate_size is None,
+        "`--intermediate_size` must be given with a base that is a model folder with the tasks",
+        options.base,
+        "Train that first, then a student of it.",
+    )
     if options.base == SCRATCH:
         return _start_from_scratch(options)
     require(
@@ -168,6 +176,8 @@ def load_objectives(
     *,
     hold_out_dp: bool,
     pair_context_chars: int | None = None,
+    swap_share: float = 0.0,
+    seed: int = 1,
 ) -> list[Objective]:
     """Read the data sets of a run.
 
@@ -179,6 +189,8 @@ def load_objectives(
       folder: the run's folder; weak labels are made once and kept there.
       hold_out_dp: leave out the fifth of the KLUE-DP rows that scores are quoted on.
       pair_context_chars: code points around the pair that KLUE-RE's rows are shortened to; None for whole rows.
+      swap_share: of the mentions of KLUE-RE's rows that get another name.
+      seed: of which these are.
     """
     spec = model.spec
     objectives: list[Objective] = []
@@ -191,7 +203,7 @@ def load_objectives(
             weak = _weak_entities(data, gold, folder / WEAK_ENTITIES_FILE)
             objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
     if "re" in tasks:
-        rows = read_re(data["re"])
+        rows = swap_mentions(read_re(data["re"]), swap_share, seed)
         if pair_context_chars is not None:
             rows = [keep_around_pair(row, pair_context_chars) for row in rows]
         objectives.append(RelationObjective("re", rows, spec.relations, spec.mention_types))

@@ -315,6 +315,7 @@ class DependencyHead(nn.Module):
     def __init__(self, hidden_size: int, arc_size: int, label_size: int, n_labels: int) -> None:
         super().__init__()
         self.root = nn.Parameter(torch.zeros(2 * hidden_size))
+        self.activation = nn.GELU()
         self.dropout = nn.Dropout(0.33)
         self.arc_dep = nn.Linear(2 * hidden_size, arc_size)
         self.arc_head = nn.Linear(2 * hidden_size, arc_size)
@@ -330,7 +331,7 @@ class DependencyHead(nn.Module):
         self.label_linear = nn.Linear(2 * label_size, n_labels)
 
     def _mlp(self, layer: nn.Linear, x: Tensor) -> Tensor:
-        dropped: Tensor = self.dropout(functional.gelu(layer(x)))
+        dropped: Tensor = self.dropout(self.activation(layer(x)))
         return dropped
 
     def forward(self, hidden: Tensor, first: Tensor, last: Tensor, n_eojeols: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -350,7 +351,8 @@ class DependencyHead(nn.Module):
         words = torch.cat((hidden[row, first], hidden[row, last]), -1)
         heads = torch.cat((self.root.to(words.dtype).expand(batch_size, 1, -1), words), 1)
         arc_head = self._mlp(self.arc_head, heads)
-        scores = self.arc(self._mlp(self.arc_dep, words)) @ arc_head.transpose(1, 2)
+        scores = self.arc(self._mlp(self.arc_dep, words))
+        scores = scores @ arc_head.to(scores.dtype).transpose(1, 2)
         scores = scores / math.sqrt(arc_head.shape[-1]) + self.arc_bias(arc_head).transpose(1, 2)
         index = torch.arange(width + 1, device=hidden.device)
         apart = (index[None, :] - index[1:, None]).clamp(-self.max_distance, self.max_distance) + self.max_distance
@@ -375,6 +377,7 @@ class DependencyHead(nn.Module):
         row = torch.arange(head.shape[0], device=head.device).unsqueeze(-1)
         chosen = heads[row, head]
         # As one matrix product; nn.Bilinear is many times slower on a CPU.
-        bilinear = (self.label(dependents).unflatten(-1, (self.n_labels, -1)) @ chosen.unsqueeze(-1)).squeeze(-1)
+        projected = self.label(dependents).unflatten(-1, (self.n_labels, -1))
+        bilinear = (projected @ chosen.to(projected.dtype).unsqueeze(-1)).squeeze(-1)
         logits: Tensor = bilinear + self.label_linear(torch.cat((dependents, chosen), -1))
         return logits

@@ -82,8 +82,9 @@ def apply_precision(
                 _pack_linear_layers(getattr(model, name), _DTYPES[precision])
                 if precision == "bf16":
                     attend_by_products(getattr(model, name), torch.bfloat16)
+        dtype = _DTYPES.get(precision, torch.float32)
         for name in heads if can_pack("fp32") else ():
-            _pack_linear_layers(getattr(model, name), torch.float32)
+            _pack_linear_layers(getattr(model, name), dtype)
     return model
 
 
@@ -142,8 +143,12 @@ class PackedLinear(nn.Module):
         return product.to(self.out_dtype)
 
 
-_BEFORE_GELU: Final = (("dense", "intermediate_act_fn"), ("up", "activation"))
-"""Names of a linear layer and of the activation after it, in encoders of BERT's kind and in PairLayer."""
+_BEFORE_GELU: Final = (
+    ("intermediate_act_fn", ("dense",)),
+    ("activation", ("up",)),
+    ("activation", ("arc_dep", "arc_head", "label_dep", "label_head")),
+)
+"""Names of an activation and of the linear layers before it, in encoders of BERT's kind, PairLayer and DependencyHead."""
 
 _BEFORE_PRODUCT: Final = ("key", "value")
 """Names of the linear layers of an encoder of BERT's kind that attention multiplies as they are."""
@@ -156,9 +161,11 @@ def _pack_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
     """
     attends_by_products = can_attend_by_products(module)
     for inner in module.modules():
-        for linear, activation in _BEFORE_GELU:
-            if isinstance(getattr(inner, activation, None), GELUActivation | nn.GELU):
-                setattr(inner, linear, PackedLinear(getattr(inner, linear), dtype, "gelu", dtype))
+        for activation, linears in _BEFORE_GELU:
+            found = isinstance(getattr(inner, activation, None), GELUActivation | nn.GELU)
+            if found and all(isinstance(getattr(inner, name, None), nn.Linear) for name in linears):
+                for name in linears:
+                    setattr(inner, name, PackedLinear(getattr(inner, name), dtype, "gelu", dtype))
                 setattr(inner, activation, nn.Identity())
         if attends_by_products and all(isinstance(getattr(inner, name, None), nn.Linear) for name in _BEFORE_PRODUCT):
             for name in _BEFORE_PRODUCT:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from schemas.labels import ENTITY_TYPES
 from transforms.codepoints import Ints
-from transforms.formats.klue import DependencyExample, EntityExample, Mention, RelationExample, TopicExample
+from transforms.formats.klue import DependencyExample, EntityExample, RelationExample, TopicExample
 from transforms.models.heads import DependencyHead
 from transforms.models.multitask import MultiTaskModel, to_tensor
 from transforms.models.pieces import (
@@ -226,28 +226,6 @@ class RelationObjective:
                     tags[offset + mention.begin : offset + mention.end] = self.tag_ids[f"I-{mention.type}"]
                     tags[offset + mention.begin] = self.tag_ids[f"B-{mention.type}"]
         return tags, weights
-
-
-def keep_around_pair(example: RelationExample, n_chars: int) -> RelationExample:
-    """Shorten a KLUE-RE row to the words from so many code points before its pair to as many after it.
-
-    A row's label hangs on its pair, and a long sentence costs the same whether or not it helps: on KLUE-RE's training
-    rows 40 code points on both sides leave 78 % of the pieces.
-
-    >>> pair = Mention(11, 14, "PS"), Mention(6, 8, "LC")
-    >>> row = RelationExample("", "어제 오전 서울에서 김하늘 씨가 말했다", *pair, "no_relation")
-    >>> kept = keep_around_pair(row, 2)
-    >>> kept.text, kept.text[kept.subject.begin : kept.subject.end], kept.text[kept.object.begin : kept.object.end]
-    ('오전 서울에서 김하늘 씨가', '김하늘', '서울')
-    """
-    mentions = (example.subject, example.object)
-    begin = max(0, min(mention.begin for mention in mentions) - n_chars)
-    end = min(len(example.text), max(mention.end for mention in mentions) + n_chars)
-    begin = example.text.rfind(" ", 0, begin) + 1
-    after = example.text.find(" ", end)
-    end = len(example.text) if after < 0 else after
-    subject, object_ = (Mention(m.begin - begin, m.end - begin, m.type) for m in mentions)
-    return dataclasses.replace(example, text=example.text[begin:end], subject=subject, object=object_)
 
 
 def _locate_pairs(

@@ -1,7 +1,11 @@
-"""A student: some layers of a multi-task model, with its heads."""
+"""A student: some layers of a multi-task model, or narrower ones, with its heads."""
 
 import copy
 import dataclasses
+from typing import Final
+
+import torch
+from torch import Tensor
 
 from transforms.models.checkpoint import build_encoder
 from transforms.models.multitask import MultiTaskModel
@@ -60,3 +64,46 @@ def _origin(name: str, kept: list[int], first_pair_layer: int) -> str:
         at = parts.index("layer") + 1
         parts[at] = str(kept[int(parts[at])])
     return ".".join(parts)
+
+
+_UP_AND_DOWN: Final = ((".intermediate.dense.", ".output.dense."), (".up.", ".down."))
+"""How the names of a feed-forward layer's two products differ: in an encoder of BERT's kind, and in PairLayer."""
+
+
+def keep_units(model: MultiTaskModel, n_units: int) -> MultiTaskModel:
+    """Build a model whose feed-forward layers have fewer inner units, those of the largest weights.
+
+    A unit's size is the norm of the weights into it times that of the weights out of it (magnitude pruning of neurons:
+    He et al., 2014, https://doi.org/10.1109/ICASSP.2014.6853595).
+
+    Args:
+      model: whose encoder names its layers as BERT does (BERT, RoBERTa, ELECTRA, DeBERTa).
+      n_units: inner units to keep in each layer of the encoder and each pair layer.
+
+    Raises:
+      ValueError: if there are not so many.
+    """
+    config = copy.deepcopy(model.encoder.config)
+    if not 1 <= n_units <= config.intermediate_size:
+        raise ValueError(
+            f"`intermediate_size` must be from 1 to the base's {config.intermediate_size}, got {n_units}. "
+            "Leave it out to keep them all."
+        )
+    config.intermediate_size = n_units
+    student = MultiTaskModel(model.spec, build_encoder(config))
+    weights = dict(model.state_dict())
+    for name in [name for name in weights if name.endswith(".weight")]:
+        for up, down in _UP_AND_DOWN:
+            into = name.removesuffix("weight")
+            if into.endswith(up):
+                out_of = f"{into.removesuffix(up)}{down}weight"
+                kept = _largest(weights[name], weights[out_of], n_units)
+                weights |= {name: weights[name][kept], f"{into}bias": weights[f"{into}bias"][kept]}
+                weights[out_of] = weights[out_of][:, kept]
+    student.load_state_dict(weights)
+    return student
+
+
+def _largest(into: Tensor, out_of: Tensor, n_units: int) -> Tensor:
+    """List the units with the largest weights, in order. Shapes: (n, H) and (H, n) to (n_units,)."""
+    return torch.topk(into.norm(dim=1) * out_of.norm(dim=0), n_units).indices.sort().values
