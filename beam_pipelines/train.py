@@ -99,8 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--intermediate_size",
         type=int,
-        help="of a base that is a model folder, keep so many inner units of each feed-forward layer, those of the largest "
-        "weights (default: all)",
+        help="of a base that is a model folder, keep so many inner units of each feed-forward layer, those of the "
+        "largest weights (default: all)",
     )
     add(
         "--vocabulary_texts",

@@ -18,7 +18,7 @@ from tests.transforms.test_annotate import make_rows
 from transforms.annotate import annotate
 from transforms.config import ModelConfig
 from transforms.models import folders
-from transforms.models.checkpoint import load_model
+from transforms.models.checkpoint import load_model, save_model
 from transforms.models.folders import hash_folder
 from transforms.models.loading import load_engines
 from transforms.models.resolving import resolve_models
@@ -83,6 +83,34 @@ def test_a_student_begins_as_its_teachers_layers(base: Path, data: dict[str, Pat
             assert torch.equal(weight, teacher[name.replace("encoder.encoder.layer.0.", "encoder.encoder.layer.2.")])
 
 
+def test_a_student_may_be_narrower(base: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    """Where the units that go have no say, nothing changes; heads that are not trained stay as they are."""
+    wide = tmp_path / "wide"
+    shutil.copytree(base, wide)
+    model, tokenizer = load_model(wide)
+    names = ("encoder.encoder.layer.{}.intermediate.dense", "encoder.encoder.layer.{}.output.dense")
+    with torch.no_grad():
+        for number in range(3):
+            up, down = (model.get_submodule(name.format(number)) for name in names)
+            up.weight[1::2] *= 0.01
+            down.weight[:, 1::2] = 0.0
+        model.relation.layers[0].down.weight[:, 1::2] = 0.0
+    save_model(model, tokenizer, wide)
+    expected = load_model(wide)[0]
+    more = ["--intermediate_size", "32", "--frozen_layers", "3", "--epochs", "dp=0.01"]
+    assert main(command(wide, data, tmp_path / "student", *more, tasks=("dp",))) == 0
+    student = load_model(tmp_path / "student")[0]
+    assert student.encoder.config.intermediate_size == 32
+    assert student.relation.layers[0].up.out_features == 32
+    ids = torch.arange(5, 25)[None]
+    pairs = torch.tensor([[0, 20, 2, 3, 7, 9, 0, 2], [0, 20, 11, 11, 4, 6, 1, 1]])
+    with torch.inference_mode():
+        (theirs, their_lower), (ours, our_lower) = (m(ids, torch.ones_like(ids)) for m in (expected, student))
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+        scores = [m.relation(lower[0], pairs) for m, lower in ((expected, their_lower), (student, our_lower))]
+        torch.testing.assert_close(scores[1], scores[0], atol=1e-3, rtol=1e-3)
+
+
 def test_embeddings_can_be_another_models(
     base: Path,
     data: dict[str, Path],
@@ -122,6 +150,12 @@ def test_embeddings_can_be_another_models(
             ["--base", "TC", "--layers", "1"],
             "`--layers` must be given with a base that is a model folder with the tasks, or with `scratch`",
         ),
+        (["--intermediate_size", "65"], "`intermediate_size` must be from 1 to the base's 64, got 65"),
+        (
+            ["--base", "TC", "--intermediate_size", "8"],
+            "`--intermediate_size` must be given with a base that is a model folder with the tasks, got",
+        ),
+        (["--swap_mentions", "1.5"], "`--swap_mentions` must be from 0 to 1, got 1.5"),
         (
             ["--embeddings_of", "none", "--frozen_layers", "0"],
             "`embeddings_of` must name a model with embeddings of its own, got 'none'",

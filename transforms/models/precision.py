@@ -61,7 +61,7 @@ def apply_precision(
         PackedLinear. The small heads and all that is no product of matrices keep fp32 then; a bf16 model that cannot be
         packed is in bf16 throughout.
       device: where it will run; None for the CPU.
-      heads: names of the parts that keep fp32 on a CPU but have enough products to be worth packing.
+      heads: names of other parts with enough products to be worth packing; beside int8 layers they keep fp32.
 
     Returns:
       The model, its layers replaced in place. It is for inference only.
@@ -148,7 +148,7 @@ _BEFORE_GELU: Final = (
     ("activation", ("up",)),
     ("activation", ("arc_dep", "arc_head", "label_dep", "label_head")),
 )
-"""Names of an activation and of the linear layers before it, in encoders of BERT's kind, PairLayer and DependencyHead."""
+"""Names of an activation and of the linear layers before it: in encoders of BERT's kind, PairLayer, DependencyHead."""
 
 _BEFORE_PRODUCT: Final = ("key", "value")
 """Names of the linear layers of an encoder of BERT's kind that attention multiplies as they are."""

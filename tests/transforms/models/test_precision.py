@@ -19,6 +19,7 @@ from transforms.agreement import Agreement, compare_labels
 from transforms.annotate import annotate
 from transforms.config import AnnotateConfig, ModelConfig, ReadConfig
 from transforms.models.checkpoint import dequantize_rows, quantize_rows
+from transforms.models.heads import DependencyHead
 from transforms.models.loading import load_engines
 from transforms.models.precision import Int8Linear, PackedLinear, apply_precision, can_pack, choose_device
 from transforms.models.resolving import resolve_models
@@ -127,6 +128,28 @@ def test_packing_takes_gelu_along() -> None:
     layers = [module for module in packed.modules() if isinstance(module, PackedLinear)]
     assert (len(layers), sum(layer.activation == "gelu" for layer in layers)) == (12, 2)
     assert not any(isinstance(module, nn.Linear) for module in packed.modules())
+
+
+@needs_packing
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_packed_parser_scores_as_before(precision: str) -> None:
+    """Its activation goes into its layers; in bf16 the scores are near those in fp32."""
+    torch.manual_seed(1)
+    head = DependencyHead(32, arc_size=16, label_size=8, n_labels=5).eval()
+    hidden, first = torch.randn(2, 9, 32), torch.tensor([[1, 3, 5, 7], [1, 4, 0, 0]])
+    call = (hidden, first, first + 1, torch.tensor([4, 2]))
+    with torch.inference_mode():
+        arcs, dependents, heads = head(*call)
+        labels = head.score_labels(dependents, heads, torch.zeros(2, 4, dtype=torch.long))
+        packed = apply_precision(nn.ModuleDict({"head": head}), precision, (), heads=("head",)).head
+        found, dependents, heads = packed(*call)
+        found_labels = packed.score_labels(dependents, heads, torch.zeros(2, 4, dtype=torch.long))
+    room = 1e-5 if precision == "fp32" else 0.03
+    torch.testing.assert_close(found.float(), arcs, atol=room, rtol=room)
+    torch.testing.assert_close(found_labels.float(), labels, atol=room, rtol=room)
+    if can_pack(precision):
+        layers = [module for module in packed.modules() if isinstance(module, PackedLinear)]
+        assert (len(layers), sum(layer.activation == "gelu" for layer in layers)) == (8, 4)
 
 
 MANY_SHAPES = """
