@@ -8,10 +8,9 @@ from typing import Final
 from rich.console import Console
 from rich.markup import escape
 
-from beam_pipelines.model_card import CARD_FILE
+from beam_pipelines.model_card import CARD_FILE, new_model_folder
 from transforms.models.checkpoint import load_model, save_model
 from transforms.models.folders import resolve_folder
-from transforms.models.spec import SPEC_FILE
 from transforms.models.training.averaging import average_models
 
 DESCRIPTION: Final = (
@@ -39,11 +38,7 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_args(argv)
     console = Console(stderr=True)
     try:
-        output = Path(args.output)
-        if (output / SPEC_FILE).exists():
-            raise ValueError(
-                f"`--output` must be a folder without a model, got {output}. Give another, or remove that one."
-            )
+        output = new_model_folder(args.output)
         loaded = [load_model(_find(name)) for name in args.models]
         models, tokenizers = [model for model, _ in loaded], [tokenizer for _, tokenizer in loaded]
         mean = average_models(models, tokenizers, args.name or output.resolve().name)

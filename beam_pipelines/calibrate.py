@@ -11,9 +11,12 @@ import torch
 from rich.console import Console
 
 from schemas.labels import NO_RELATION, TASKS
+from transforms.config import require
 from transforms.formats.klue import READERS, halve_examples, read_dp, read_ner, split_dependency_examples
 from transforms.models.checkpoint import load_model
-from transforms.models.spec import ModelSpec
+from transforms.models.multitask import MultiTaskModel
+from transforms.models.pieces import TextTokenizer
+from transforms.models.spec import Calibration, ModelSpec
 from transforms.models.training.calibration import calibrate, fit_entity_scores
 from transforms.models.training.objectives import (
     DependencyObjective,
@@ -25,9 +28,9 @@ from transforms.models.training.objectives import (
 
 DESCRIPTION: Final = (
     "Fit what turns a model's scores into probabilities: a temperature for each task, the shares of the topics and the "
-    "relations, how readily no_relation is chosen, and the scores that entities must reach. Fitted on one fixed half "
-    "of each file (`evaluate --rows` scores the other); of KLUE-DP on half of the fifth that `train` leaves out. "
-    "Writes the model's klue_beam.json."
+    "relations, how readily no_relation is chosen, the scores that entities must reach, and how often one of a score "
+    "is right. Fitted on one fixed half of each file (`evaluate --rows` scores the other); of KLUE-DP on half of the "
+    "fifth that `train` leaves out. What such rows cannot tell is set by hand. Writes the model's klue_beam.json."
 )
 
 
@@ -37,6 +40,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, metavar="FOLDER", help="a model folder that `klue-beam train` wrote")
     for task in TASKS:
         parser.add_argument(f"--{task}_data", metavar="FILE", help=f"labelled rows of {task} in KLUE's format")
+    parser.add_argument(
+        "--mention_bias",
+        type=float,
+        metavar="LOGIT",
+        help="of titles, works and numerals, which KLUE-RE marks here and there: added to the score of their absence "
+        "(negative finds more of them)",
+    )
+    parser.add_argument("--min_mention_score", type=float, metavar="SCORE", help="what one of them must score")
+    parser.add_argument(
+        "--pair_context", type=int, metavar="TOKENS", help="that a pair of entities sees on either side"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
     return parser
 
@@ -54,31 +68,75 @@ def main(argv: Sequence[str]) -> int:
         spec = ModelSpec.load(folder) if folder.is_dir() else None
         if spec is None:
             raise ValueError(f"`--model` must be a folder that `klue-beam train` wrote, got {args.model}.")
+        spec = set_by_hand(spec, args)
         objectives = [load_half(task, path, spec) for task, path in files.items()]
+        spec.save(folder)
         model, tokenizer = load_model(folder)
         with console.status("fitting"):
-            fitted = calibrate(
-                model,
-                tokenizer,
-                [(objective, np.arange(len(objective.texts))) for objective in objectives],
-                spec.relations,
-                NO_RELATION,
-            )
+            fitted = fit(model, tokenizer, objectives, files.get("ner"))
     except (OSError, ValueError) as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 2
-    model.spec = dataclasses.replace(spec, calibration={**spec.calibration, **fitted})
-    if "ner" in files:
-        score, inside, worth = fit_entity_scores(model, tokenizer, halve_examples(read_ner(files["ner"]))[0])
-        fitted |= {"entity": worth} if worth is not None else {}
-        model.spec = dataclasses.replace(model.spec, min_entity_score=score, min_inside_score=inside)
-        model.spec = dataclasses.replace(model.spec, calibration={**model.spec.calibration, **fitted})
-        console.print(f"entities: a score of {score} at least, {inside} inside a word", highlight=False)
-    model.spec.save(folder)
-    for name, calibration in fitted.items():
+    fitted.save(folder)
+    print_fit(console, fitted)
+    return 0
+
+
+def set_by_hand(spec: ModelSpec, args: argparse.Namespace) -> ModelSpec:
+    """Put what the options say in the place of what the spec has.
+
+    Raises:
+      ValueError: if the model has no such thing, or the value is out of range.
+    """
+    if args.mention_bias is not None or args.min_mention_score is not None:
+        require(
+            bool(spec.mention_types),
+            "`--mention_bias` and `--min_mention_score` must be of a model with `mention_types`",
+            spec.mention_types,
+            "Leave them out.",
+        )
+    if args.mention_bias is not None:
+        bias = (args.mention_bias, *[0.0] * (2 * len(spec.mention_types)))
+        spec = dataclasses.replace(spec, calibration={**spec.calibration, "mention": Calibration(1.0, bias)})
+    if args.min_mention_score is not None:
+        score = args.min_mention_score
+        require(0 <= score < 1, "`--min_mention_score` must be from 0 to below 1", score, "Leave it out, or give 0.65.")
+        spec = dataclasses.replace(spec, min_mention_score=score)
+    if args.pair_context is not None:
+        tokens = args.pair_context
+        require(
+            tokens >= 0, "`--pair_context` must be 0 (the whole sentence) or more", tokens, "Leave it out, or give 16."
+        )
+        spec = dataclasses.replace(spec, pair_context=tokens)
+    return spec
+
+
+def fit(
+    model: MultiTaskModel, tokenizer: TextTokenizer, objectives: Sequence[Objective], ner_data: str | None
+) -> ModelSpec:
+    """Fit all that the rows can tell; gives the model's spec with it."""
+    every = [(objective, np.arange(len(objective.texts))) for objective in objectives]
+    fitted = calibrate(model, tokenizer, every, model.spec.relations, NO_RELATION)
+    model.spec = dataclasses.replace(model.spec, calibration={**model.spec.calibration, **fitted})
+    if ner_data is None:
+        return model.spec
+    score, inside, worth = fit_entity_scores(model, tokenizer, halve_examples(read_ner(ner_data))[0])
+    fitted = {"entity": worth} if worth is not None else {}
+    return dataclasses.replace(
+        model.spec,
+        min_entity_score=score,
+        min_inside_score=inside,
+        calibration={**model.spec.calibration, **fitted},
+    )
+
+
+def print_fit(console: Console, spec: ModelSpec) -> None:
+    """Say what the spec holds now."""
+    least = f"{spec.min_entity_score} at least, {spec.min_inside_score} inside a word"
+    console.print(f"entities: a score of {least}", highlight=False)
+    for name, calibration in spec.calibration.items():
         prior = f", bias {list(calibration.bias)}" if calibration.bias else ""
         console.print(f"{name}: temperature {calibration.temperature}{prior}", highlight=False)
-    return 0
 
 
 def load_half(task: str, path: str, spec: ModelSpec) -> Objective:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from transforms.models.multitask import MultiTaskModel, count_parameters
+from transforms.models.spec import SPEC_FILE
 from transforms.models.training.trainer import TrainConfig
 from transforms.scoring import Report
 
@@ -32,6 +33,20 @@ class Run:
     teacher: str | None
     n_steps: int
     dev: Mapping[str, Report]
+
+
+def new_model_folder(path: str) -> Path:
+    """Give the folder that a new model is written to.
+
+    Raises:
+      ValueError: if there is a model in it.
+    """
+    folder = Path(path)
+    if (folder / SPEC_FILE).exists():
+        raise ValueError(
+            f"`--output` must be a folder without a model, got {folder}. Give another, or remove that one."
+        )
+    return folder
 
 
 def write_card(folder: Path, model: MultiTaskModel, run: Run) -> None:

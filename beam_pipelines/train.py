@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -13,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from beam_pipelines.model_card import Run, write_card
+from beam_pipelines.model_card import Run, new_model_folder, write_card
 from beam_pipelines.training_setup import (
     SCRATCH,
     SCRATCH_LAYERS,
@@ -27,7 +26,6 @@ from transforms.config import require
 from transforms.models.checkpoint import save_model
 from transforms.models.multitask import MultiTaskModel, count_parameters
 from transforms.models.pieces import TextTokenizer
-from transforms.models.spec import SPEC_FILE
 from transforms.models.training.dev_scores import score_dev_rows
 from transforms.models.training.trainer import STATE_FILE, BatchPlan, Step, TrainConfig, train
 from transforms.scoring import Report
@@ -230,11 +228,7 @@ def _run(
         args.swap_mentions,
         "Leave it out, or give 0.5.",
     )
-    folder = Path(args.output)
-    if (folder / SPEC_FILE).exists():
-        raise ValueError(
-            f"`--output` must be a folder without a model, got {folder}. Give another, or remove that one."
-        )
+    folder = new_model_folder(args.output)
     options = {name: getattr(args, name) for name in CONFIG_HELP}
     config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
     torch.set_num_threads(args.threads)

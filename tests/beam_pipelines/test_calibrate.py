@@ -1,5 +1,6 @@
 """`klue-beam calibrate`: labelled rows in, a model folder whose spec holds what was fitted."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from beam_pipelines.calibrate import main
 from tests.klue_rows import write_all
 from tests.tiny_models import tiny_checkpoint
+from transforms.models.checkpoint import load_model
 from transforms.models.spec import ModelSpec
 
 
@@ -30,6 +32,46 @@ def test_what_was_fitted_is_in_the_spec(model: Path, tmp_path: Path, capsys: pyt
     assert 0 <= spec.min_entity_score <= 0.9
     assert (model / "model.safetensors").read_bytes() == weights
     assert "entities: a score of" in capsys.readouterr().err
+
+
+def test_what_rows_cannot_tell_is_set_by_hand(model: Path, tmp_path: Path) -> None:
+    """Mentions' bias, the score that they must reach and what pairs see; and what was fitted is fitted with it."""
+    files = write_all(tmp_path, rows=20)
+    call = ["--model", str(model), "--threads", "1", "--tc_data", str(files["tc"])]
+    assert main([*call, "--mention_bias", "-1.5", "--min_mention_score", "0.65", "--pair_context", "8"]) == 0
+    spec = ModelSpec.load(model)
+    assert spec.calibration["mention"].bias == (-1.5, 0, 0, 0, 0)
+    assert (spec.min_mention_score, spec.pair_context) == (0.65, 8)
+    assert load_model(model)[0].relation.context == 8
+    assert main(call) == 0
+    assert ModelSpec.load(model) == spec
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--min_mention_score", "1"], "`--min_mention_score` must be from 0 to below 1, got 1.0. Leave it out"),
+        (["--pair_context", "-1"], "`--pair_context` must be 0 (the whole sentence) or more, got -1. Leave it out"),
+        (["--tc_data", "/no/such"], "/no/such"),
+    ],
+)
+def test_a_wrong_value_changes_nothing(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    before = ModelSpec.load(model)
+    files = write_all(tmp_path, rows=20)
+    call = ["--model", str(model), "--tc_data", str(files["tc"]), "--mention_bias", "-1"]
+    assert main([*call, *more]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert ModelSpec.load(model) == before
+
+
+def test_a_model_without_mentions_has_no_bias_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = tiny_checkpoint(tmp_path / "alone", tasks=("tc",))
+    dataclasses.replace(ModelSpec.load(alone), mention_types=()).save(alone)
+    assert main(["--model", str(alone), "--tc_data", str(write_all(tmp_path)["tc"]), "--mention_bias", "-1"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "must be of a model with `mention_types`, got (). Leave them out." in said
 
 
 def test_a_call_without_rows_or_without_a_model_is_refused(
