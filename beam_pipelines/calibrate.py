@@ -17,7 +17,8 @@ from transforms.models.checkpoint import load_model
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import Calibration, ModelSpec
-from transforms.models.training.calibration import calibrate, fit_entity_scores
+from transforms.models.training.calibration import calibrate
+from transforms.models.training.entity_fit import fit_entities
 from transforms.models.training.objectives import (
     DependencyObjective,
     EntityObjective,
@@ -27,10 +28,11 @@ from transforms.models.training.objectives import (
 )
 
 DESCRIPTION: Final = (
-    "Fit what turns a model's scores into probabilities: a temperature for each task, the shares of the topics and the "
-    "relations, how readily no_relation is chosen, the scores that entities must reach, and how often one of a score "
-    "is right. Fitted on one fixed half of each file (`evaluate --rows` scores the other); of KLUE-DP on half of the "
-    "fifth that `train` leaves out. What such rows cannot tell is set by hand. Writes the model's klue_beam.json."
+    "Fit what turns a model's scores into probabilities and labels: a temperature for each task, the shares of the "
+    "topics and the relations, how readily no_relation is chosen, which tags of characters like to follow which, the "
+    "scores that entities must reach, and how often one of a score is right. Fitted on one fixed half of each file "
+    "(`evaluate --rows` scores the other); of KLUE-DP on half of the fifth that `train` leaves out. What such rows "
+    "cannot tell is set by hand. Writes the model's klue_beam.json."
 )
 
 
@@ -120,20 +122,15 @@ def fit(
     model.spec = dataclasses.replace(model.spec, calibration={**model.spec.calibration, **fitted})
     if ner_data is None:
         return model.spec
-    score, inside, worth = fit_entity_scores(model, tokenizer, halve_examples(read_ner(ner_data))[0])
-    fitted = {"entity": worth} if worth is not None else {}
-    return dataclasses.replace(
-        model.spec,
-        min_entity_score=score,
-        min_inside_score=inside,
-        calibration={**model.spec.calibration, **fitted},
-    )
+    return fit_entities(model, tokenizer, halve_examples(read_ner(ner_data))[0])
 
 
 def print_fit(console: Console, spec: ModelSpec) -> None:
     """Say what the spec holds now."""
     least = f"{spec.min_entity_score} at least, {spec.min_inside_score} inside a word"
     console.print(f"entities: a score of {least}", highlight=False)
+    if spec.tag_transitions:
+        console.print("tags: with transitions between them", highlight=False)
     for name, calibration in spec.calibration.items():
         prior = f", bias {list(calibration.bias)}" if calibration.bias else ""
         console.print(f"{name}: temperature {calibration.temperature}{prior}", highlight=False)

@@ -120,6 +120,7 @@ class MultiTaskEngine:
         self.budget, self.max_pairs = TokenBudget(token_budget), max_pairs
         spec = model.spec
         self.entity_labels = (*spec.ner_types, *spec.mention_types)
+        self._transitions = np.array(spec.tag_transitions) if spec.tag_transitions else None
         self.max_pieces = count_max_pieces(model.encoder, tokenizer)
 
     def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
@@ -203,7 +204,7 @@ class MultiTaskEngine:
         chars = index_chars(encoded, units, inputs.n_prefix)
         where = [to_tensor(column, self.device) for column in (chars.unit, chars.token, chars.nth)]
         tags = self._probabilities("ner", self.model.entity(hidden, *where))
-        entities = decode_entities(tags, chars.unit, chars.char, spec.ner_types)
+        entities = decode_entities(tags, chars.unit, chars.char, spec.ner_types, self._transitions)
         entities = drop_unsure(entities, encoded.chars, spec.min_entity_score, spec.min_inside_score)
         if "entity" in spec.calibration:
             worth = self._probabilities("entity", torch.from_numpy(score_odds(entities.score)))[:, 1]

@@ -47,6 +47,8 @@ class ModelSpec:
       min_entity_score: an entity of `ner_types` that scores less is left out.
       min_mention_score: the same for one of `mention_types`.
       min_inside_score: the same for any entity that begins inside a word.
+      tag_transitions: of the tags of `ner_types`, as `find_best_tags` takes them; without, each character has its most
+        probable tag.
       embeddings_of: a model with the same vocabulary whose embedding matrix this one has, and does not store; empty for
         one with a matrix of its own.
       calibration: by output: tc, ner, mention, re, arc, deprel; and entity: whether one that is kept is wrong or right.
@@ -67,13 +69,14 @@ class ModelSpec:
     min_entity_score: float = 0.0
     min_mention_score: float = 0.0
     min_inside_score: float = 0.0
+    tag_transitions: tuple[tuple[float, ...], ...] = ()
     embeddings_of: str = ""
     calibration: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)
 
     def without_fit(self) -> "ModelSpec":
         """Leave out what was fitted on a model's scores, which does not hold for those of other weights."""
         return dataclasses.replace(
-            self, calibration={}, min_entity_score=0.0, min_mention_score=0.0, min_inside_score=0.0
+            self, calibration={}, min_entity_score=0.0, min_mention_score=0.0, min_inside_score=0.0, tag_transitions=()
         )
 
     def save(self, folder: Path) -> None:
@@ -99,6 +102,7 @@ class ModelSpec:
                 name: Calibration(value["temperature"], tuple(value["bias"]))
                 for name, value in fields["calibration"].items()
             }
+            fields["tag_transitions"] = tuple(tuple(row) for row in fields.get("tag_transitions", ()))
             values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
             return cls(**values)
         except (OSError, AttributeError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:

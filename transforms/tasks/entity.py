@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from schemas.annotation import ENTITY
 from transforms.codepoints import Bools, CodePoints, Ints, ranges
+from transforms.tasks.tagging import find_best_tags
 from transforms.tasks.topic import Floats, take_labels
 
 
@@ -72,7 +73,9 @@ def no_entities(labels: Sequence[str]) -> Entities:
     return Entities(labels, none, none, none, none, np.zeros(0, dtype=np.float32))
 
 
-def decode_entities(probabilities: Floats, group: Ints, char: Ints, labels: Sequence[str]) -> Entities:
+def decode_entities(
+    probabilities: Floats, group: Ints, char: Ints, labels: Sequence[str], transitions: Floats | None = None
+) -> Entities:
     """Group the BIO tags of characters into spans.
 
     White space is never tagged; a span reaches over it where the next character goes on with the entity. A tag I that
@@ -84,6 +87,7 @@ def decode_entities(probabilities: Floats, group: Ints, char: Ints, labels: Sequ
       group: the sequence (text or window) that each character is of, ascending. Shape: (n_chars,).
       char: position of the character, ascending within a group. Shape: (n_chars,).
       labels: the types.
+      transitions: as `find_best_tags` takes them; without, each character has its most probable tag.
 
     Returns:
       The spans; `text` is the group, `begin` and `end` are in the numbers of `char`.
@@ -92,7 +96,7 @@ def decode_entities(probabilities: Floats, group: Ints, char: Ints, labels: Sequ
     """
     if not len(group):
         return no_entities(labels)
-    tag = probabilities.argmax(1)
+    tag = probabilities.argmax(1) if transitions is None else find_best_tags(probabilities, group, transitions)
     inside = tag > 0
     kind = (tag - 1) // 2
     is_begin = inside & (tag % 2 == 1)

@@ -1,7 +1,5 @@
 """Fitting temperatures and class priors on labelled rows that training never saw."""
 
-import dataclasses
-import itertools
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -10,15 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from transforms.codepoints import Ints, to_code_points
-from transforms.formats.klue import EntityExample, mentions_of_tags
+from transforms.codepoints import Ints
 from transforms.models.batching import pack_by_length
-from transforms.models.engine import MultiTaskEngine
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import Calibration
 from transforms.models.training.objectives import IGNORE, Objective, run_objective
-from transforms.tasks.entity import drop_unsure, score_odds
 
 MIN_TEMPERATURE: Final = 0.05
 MAX_TEMPERATURE: Final = 20.0
@@ -124,64 +119,6 @@ def fit_threshold(logits: Tensor, labels: Tensor, calibration: Calibration, nega
             best, best_f1 = float(shift), float(f1)
     bias[negative] = round(bias[negative] + best, 4)
     return Calibration(calibration.temperature, tuple(bias))
-
-
-def fit_entity_scores(
-    model: MultiTaskModel, tokenizer: TextTokenizer, examples: Sequence[EntityExample]
-) -> tuple[float, float, Calibration | None]:
-    """Choose the scores that entities must reach by the entity macro F1 of labelled sentences, and what they are worth.
-
-    An entity's score is the mean over its characters; how often one of that score is right is fitted on those kept.
-
-    Args:
-      model, tokenizer: the model, its temperatures fitted.
-      examples: sentences with known tags.
-
-    Returns:
-      `min_entity_score` and `min_inside_score` of ModelSpec, and its calibration `entity`: None where no entity is
-      kept.
-    """
-    texts = [example.text for example in examples]
-    spec = model.spec
-    raw = {name: fitted for name, fitted in spec.calibration.items() if name != "entity"}
-    model.spec = dataclasses.replace(spec, min_entity_score=0.0, min_inside_score=0.0, calibration=raw)
-    found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=4096, max_pairs=1).annotate(texts).entities
-    model.spec = spec
-    if found is None:
-        raise ValueError("The model must have the task ner, got one without it. Leave --ner_data out.")
-    gold = {
-        (number, mention.begin, mention.end, mention.type)
-        for number, example in enumerate(examples)
-        for mention in mentions_of_tags(example.tags)
-    }
-    chars = to_code_points(texts)
-    offset = chars.offsets[found.text]
-    # The number of each entity travels as its text, so that the kept ones can be told.
-    flat = dataclasses.replace(found, text=np.arange(len(found)), begin=found.begin + offset, end=found.end + offset)
-    labels = np.array(found.labels)[found.label]
-    spans = zip(found.text.tolist(), found.begin.tolist(), found.end.tolist(), labels.tolist(), strict=True)
-    right = np.array([span in gold for span in spans], dtype=bool)
-    wanted = {label: sum(span[3] == label for span in gold) for label in spec.ner_types}
-    best, best_f1 = (0.0, 0.0), -1.0
-    for score, inside in itertools.product(np.arange(0.0, 0.91, 0.05), (0.0, 0.7, 0.8, 0.9)):
-        kept = drop_unsure(flat, chars, score, inside).text
-        f1 = float(
-            np.mean(
-                [
-                    2 * right[kept][labels[kept] == label].sum() / max(1, (labels[kept] == label).sum() + count)
-                    for label, count in wanted.items()
-                ]
-            )
-        )
-        if f1 > best_f1:
-            best, best_f1 = (round(float(score), 2), inside), f1
-    kept = drop_unsure(flat, chars, *best).text
-    # Mentions of the types that only KLUE-RE has stand in no gold row, right or wrong.
-    kept = kept[np.isin(labels[kept], spec.ner_types)]
-    if not len(kept):
-        return *best, None
-    odds = torch.from_numpy(score_odds(found.score[kept]))
-    return *best, fit_calibration(odds, torch.from_numpy(right[kept]).long(), with_prior=True)
 
 
 def calibrate(
