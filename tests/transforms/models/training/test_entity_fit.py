@@ -10,8 +10,12 @@ from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.formats.klue import EntityExample
 from transforms.models.checkpoint import load_model
 from transforms.models.engine import MultiTaskEngine
+from transforms.models.multitask import MultiTaskModel
+from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import Calibration, ModelSpec
 from transforms.models.training.entity_fit import fit_entities
+from transforms.tasks.entity import Entities
+from transforms.tasks.tagging import count_transitions
 
 
 def test_the_scores_of_entities_are_those_that_tell_right_ones_apart(tmp_path: Path) -> None:
@@ -45,29 +49,42 @@ def test_the_scores_of_entities_are_those_that_tell_right_ones_apart(tmp_path: P
     assert abs(float(scores.mean()) - gold / len(scores)) < 0.05
 
 
+def find(model: MultiTaskModel, tokenizer: TextTokenizer) -> Entities:
+    """The entities of KLUE-NER's types."""
+    found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512, max_pairs=1).annotate(SENTENCES).entities
+    assert found is not None
+    return found.take(np.isin(np.array(found.labels)[found.label], model.spec.ner_types))
+
+
 def test_transitions_mend_what_tags_alone_get_wrong(tmp_path: Path) -> None:
-    """Of a model that hardly tells tags apart, those sequences are kept that the labelled sentences have."""
+    """Of a model that hardly tells tags apart, the mentions that the labelled sentences have are found."""
     model, tokenizer = load_model(tiny_checkpoint(tmp_path / "model"))
-    # Every mention is two characters of type PS at the beginning, whatever the model says.
-    examples = [EntityExample(str(i), t, ("B-PS", "I-PS", *["O"] * (len(t) - 2))) for i, t in enumerate(SENTENCES)]
-    model.spec = dataclasses.replace(model.spec, calibration={"ner": Calibration(1000.0)})
-    before = model.spec
+    n_tags = 2 * len(model.spec.ner_types) + 1
+    # Every mention is the first two characters; its type is the one that the model likes best there.
+    like = count_transitions([np.array([1, 2, *[0] * 20])] * 10, n_tags, 1.0)
+    unsure = dataclasses.replace(model.spec, calibration={"ner": Calibration(1000.0)})
+    model.spec = dataclasses.replace(unsure, tag_transitions=tuple(map(tuple, like.tolist())))
+    gold = find(model, tokenizer)
+    assert (gold.text.tolist(), gold.begin.tolist()) == (list(range(len(SENTENCES))), [0] * len(SENTENCES))
+    types = [gold.labels[label] for label in gold.label]
+    examples = [
+        EntityExample(str(i), text, (f"B-{name}", *[f"I-{name}"] * (end - 1), *["O"] * (len(text) - end)))
+        for i, (text, name, end) in enumerate(zip(SENTENCES, types, gold.end.tolist(), strict=True))
+    ]
+    model.spec = unsure
     fitted = fit_entities(model, tokenizer, examples)
-    assert model.spec == before
-    assert len(fitted.tag_transitions) == 2 * len(model.spec.ner_types) + 2
+    assert model.spec == unsure
+    assert len(find(model, tokenizer)) > len(gold)
     fitted.save(tmp_path)
     assert ModelSpec.load(tmp_path) == fitted
-    f1 = {}
-    for name, spec in (("tags", dataclasses.replace(fitted, tag_transitions=())), ("transitions", fitted)):
-        model.spec = spec
-        entities = (
-            MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512, max_pairs=1).annotate(SENTENCES).entities
-        )
-        assert entities is not None
-        found = set(zip(entities.text.tolist(), entities.begin.tolist(), entities.end.tolist(), strict=True))
-        right = len(found & {(i, 0, 2) for i in range(len(SENTENCES))})
-        f1[name] = 2 * right / (len(found) + len(SENTENCES))
-    assert f1["transitions"] > f1["tags"]
+    model.spec = fitted
+    found = find(model, tokenizer)
+    assert [found.labels[label] for label in found.label] == types
+    assert (found.text.tolist(), found.begin.tolist(), found.end.tolist()) == (
+        gold.text.tolist(),
+        gold.begin.tolist(),
+        gold.end.tolist(),
+    )
 
 
 def test_a_model_without_the_task_is_refused(tmp_path: Path) -> None:
