@@ -26,13 +26,14 @@ from transforms.models.training.objectives import (
     RelationObjective,
     TopicObjective,
 )
+from transforms.tasks.head_final import are_head_final
 
 DESCRIPTION: Final = (
     "Fit what turns a model's scores into probabilities and labels: a temperature for each task, the shares of the "
     "topics and the relations, how readily no_relation is chosen, which tags of characters like to follow which, the "
-    "scores that entities must reach, and how often one of a score is right. Fitted on one fixed half of each file "
-    "(`evaluate --rows` scores the other); of KLUE-DP on half of the fifth that `train` leaves out. What such rows "
-    "cannot tell is set by hand. Writes the model's klue_beam.json."
+    "scores that entities must reach, how often one of a score is right, and whether trees are head-final. Fitted on "
+    "one fixed half of each file (`evaluate --rows` scores the other); of KLUE-DP on half of the fifth that `train` "
+    "leaves out. What such rows cannot tell is set by hand. Writes the model's klue_beam.json."
 )
 
 
@@ -119,7 +120,13 @@ def fit(
     """Fit all that the rows can tell; gives the model's spec with it."""
     every = [(objective, np.arange(len(objective.texts))) for objective in objectives]
     fitted = calibrate(model, tokenizer, every, model.spec.relations, NO_RELATION)
-    model.spec = dataclasses.replace(model.spec, calibration={**model.spec.calibration, **fitted})
+    head_final = model.spec.head_final
+    for objective in objectives:
+        if isinstance(objective, DependencyObjective):
+            head_final = all(are_head_final(heads[None], heads[None] >= 0).all() for heads in objective.heads)
+    model.spec = dataclasses.replace(
+        model.spec, head_final=head_final, calibration={**model.spec.calibration, **fitted}
+    )
     if ner_data is None:
         return model.spec
     return fit_entities(model, tokenizer, halve_examples(read_ner(ner_data))[0])
@@ -129,6 +136,8 @@ def print_fit(console: Console, spec: ModelSpec) -> None:
     """Say what the spec holds now."""
     least = f"{spec.min_entity_score} at least, {spec.min_inside_score} inside a word"
     console.print(f"entities: a score of {least}", highlight=False)
+    if spec.head_final:
+        console.print("trees: head-final, without crossing arcs", highlight=False)
     if spec.tag_transitions:
         console.print("tags: with transitions between them", highlight=False)
     for name, calibration in spec.calibration.items():

@@ -3,12 +3,14 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from beam_pipelines.calibrate import main
-from tests.klue_rows import write_all
-from tests.tiny_models import tiny_checkpoint
+from tests.klue_rows import write_all, write_dp
+from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.models.checkpoint import load_model
+from transforms.models.engine import MultiTaskEngine
 from transforms.models.spec import ModelSpec
 
 
@@ -30,8 +32,23 @@ def test_what_was_fitted_is_in_the_spec(model: Path, tmp_path: Path, capsys: pyt
     assert len(spec.calibration["re"].bias) == len(spec.relations)
     assert not spec.calibration["ner"].bias
     assert 0 <= spec.min_entity_score <= 0.9
+    assert spec.head_final
     assert (model / "model.safetensors").read_bytes() == weights
+    found = MultiTaskEngine(*load_model(model), ("dp",), token_budget=512, max_pairs=1).annotate(SENTENCES)
+    assert found.arcs is not None
+    assert found.eojeols is not None
+    number = found.arcs.eojeol - found.eojeols.offsets[:-1].repeat(np.diff(found.eojeols.offsets)) + 1
+    assert ((found.arcs.head > number) | (found.arcs.head == 0)).all()
+    assert (found.arcs.head == 0).sum() == len(SENTENCES)
     assert "entities: a score of" in capsys.readouterr().err
+
+
+def test_trees_are_head_final_where_all_rows_are(model: Path, tmp_path: Path) -> None:
+    """One left arc in the half that is fitted on, and trees may have any shape."""
+    path = write_dp(tmp_path / "dp.tsv", rows=40)
+    path.write_text(path.read_text(encoding="utf-8").replace("\t4\tNP_AJT", "\t1\tNP_AJT"), encoding="utf-8")
+    assert main(["--model", str(model), "--threads", "1", "--dp_data", str(path)]) == 0
+    assert not ModelSpec.load(model).head_final
 
 
 def test_what_rows_cannot_tell_is_set_by_hand(model: Path, tmp_path: Path) -> None:

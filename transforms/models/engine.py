@@ -33,6 +33,7 @@ from transforms.tasks.entity import (
     no_entities,
     score_odds,
 )
+from transforms.tasks.head_final import decode_head_final
 from transforms.tasks.relation import Relations, decode_relations, list_candidate_pairs, marker_type
 from transforms.tasks.topic import Floats, Topics, decode_topics
 
@@ -296,7 +297,8 @@ class MultiTaskEngine:
             to_tensor(where.n_eojeols, self.device),
         )
         log_arcs = torch.log_softmax(self._calibrated("arc", arcs), -1)
-        heads = decode_heads(log_arcs.cpu().numpy(), where.n_eojeols)
+        decode = decode_head_final if self.model.spec.head_final else decode_heads
+        heads = decode(log_arcs.cpu().numpy(), where.n_eojeols)
         chosen = to_tensor(heads, self.device)
         labels = self._probabilities("deprel", self.model.dependency.score_labels(dependents, candidates, chosen))
         row, column = np.nonzero(np.arange(heads.shape[1]) < where.n_eojeols[:, None])

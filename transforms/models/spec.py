@@ -44,6 +44,8 @@ class ModelSpec:
       pair_layers: encoder layers that run again for each pair of entities.
       pair_context: tokens before and after a pair that these layers see; 0 for the whole sentence.
       arc_size, label_size: widths of the dependency head.
+      head_final: whether heads stand to the right of their dependents and no arcs cross, as in all of KLUE's trees; if
+        not, a tree is the best of all with one root.
       min_entity_score: an entity of `ner_types` that scores less is left out.
       min_mention_score: the same for one of `mention_types`.
       min_inside_score: the same for any entity that begins inside a word.
@@ -66,6 +68,7 @@ class ModelSpec:
     pair_context: int = 0
     arc_size: int = 256
     label_size: int = 64
+    head_final: bool = False
     min_entity_score: float = 0.0
     min_mention_score: float = 0.0
     min_inside_score: float = 0.0
@@ -76,7 +79,13 @@ class ModelSpec:
     def without_fit(self) -> "ModelSpec":
         """Leave out what was fitted on a model's scores, which does not hold for those of other weights."""
         return dataclasses.replace(
-            self, calibration={}, min_entity_score=0.0, min_mention_score=0.0, min_inside_score=0.0, tag_transitions=()
+            self,
+            calibration={},
+            min_entity_score=0.0,
+            min_mention_score=0.0,
+            min_inside_score=0.0,
+            tag_transitions=(),
+            head_final=False,
         )
 
     def save(self, folder: Path) -> None:

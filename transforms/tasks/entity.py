@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from schemas.annotation import ENTITY
 from transforms.codepoints import Bools, CodePoints, Ints, ranges
-from transforms.tasks.tagging import find_best_tags
+from transforms.tasks.tagging import Scores, find_best_tags
 from transforms.tasks.topic import Floats, take_labels
 
 
@@ -74,7 +74,7 @@ def no_entities(labels: Sequence[str]) -> Entities:
 
 
 def decode_entities(
-    probabilities: Floats, group: Ints, char: Ints, labels: Sequence[str], transitions: Floats | None = None
+    probabilities: Floats, group: Ints, char: Ints, labels: Sequence[str], transitions: Scores | None = None
 ) -> Entities:
     """Group the BIO tags of characters into spans.
 

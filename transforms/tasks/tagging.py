@@ -3,15 +3,21 @@
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from transforms.codepoints import Bools, Ints
 from transforms.tasks.topic import Floats
 
+Scores = npt.NDArray[np.float64]
+
 _LEAST_PROBABILITY: Final = 1e-9
 """Less counts as so much, so that every score is a number."""
 
+_NEVER_SEEN: Final = 0.1
+"""Is added to each count."""
 
-def find_best_tags(probabilities: Floats, group: Ints, transitions: Floats) -> Ints:
+
+def find_best_tags(probabilities: Floats, group: Ints, transitions: Scores) -> Ints:
     """Find the sequences of tags whose scores and transitions sum to the most.
 
     Args:
@@ -49,7 +55,7 @@ def find_best_tags(probabilities: Floats, group: Ints, transitions: Floats) -> I
 
 
 def _walk(
-    scores: Floats, first: Ints, end: Ints, before: Floats, after: Floats, transitions: Floats, tags: Ints
+    scores: Scores, first: Ints, end: Ints, before: Scores, after: Scores, transitions: Scores, tags: Ints
 ) -> None:
     """Write the best tags of runs, longest first, step by step for all of them at once.
 
@@ -78,7 +84,7 @@ def _walk(
         tag[:n] = came_from[here, tag[:n]]
 
 
-def _find_certain_outside(scores: Floats, transitions: Floats) -> Bools:
+def _find_certain_outside(scores: Scores, transitions: Scores) -> Bools:
     """Tell which characters are O whatever stands beside them. Shape: (n_chars,).
 
     Another tag can win there only by less than what its transitions to both neighbours are better than O's at most.
@@ -90,7 +96,7 @@ def _find_certain_outside(scores: Floats, transitions: Floats) -> Bools:
     return certain
 
 
-def count_transitions(tags: list[Ints], n_tags: int, weight: float) -> Floats:
+def count_transitions(tags: list[Ints], n_tags: int, weight: float) -> Scores:
     """Make transitions from known tags: how often each follows another, as a weighted logarithm.
 
     Args:
@@ -105,9 +111,5 @@ def count_transitions(tags: list[Ints], n_tags: int, weight: float) -> Floats:
     for sequence in tags:
         counts[-1, sequence[0]] += 1
         np.add.at(counts, (sequence[:-1], sequence[1:]), 1)
-    transitions: Floats = weight * np.log(counts / counts.sum(1, keepdims=True))
+    transitions: Scores = weight * np.log(counts / counts.sum(1, keepdims=True))
     return transitions
-
-
-_NEVER_SEEN: Final = 0.1
-"""Is added to each count."""
