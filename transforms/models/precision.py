@@ -1,12 +1,14 @@
 """The form that weights run in, and the device: fp32 as the reference, bf16, or int8."""
 
 import functools
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers.activations import GELUActivation
 
 from transforms.config import DEVICES, require
@@ -84,9 +86,12 @@ def apply_precision(
                     attend_by_products(getattr(model, name), torch.bfloat16)
         dtype = _DTYPES.get(precision, torch.float32)
         for name in heads if can_pack("fp32") else ():
-            _pack_linear_layers(getattr(model, name), dtype)
+            _pack_linear_layers(getattr(model, name), dtype, _HEAD_ROW_STEP)
     return model
 
+
+_HEAD_ROW_STEP: Final = 256
+"""A batch has some hundreds of eojeols, and hardly two batches the same number of them."""
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -117,6 +122,8 @@ class PackedLinear(nn.Module):
       dtype: what its inputs are rounded to, and its weights: float32 or bfloat16.
       activation: `gelu` where that follows, or `none`.
       out_dtype: of what comes out, which is rounded to `dtype` before.
+      row_step: rows of no meaning are added up to a multiple of it: oneDNN compiles a kernel for each number of rows,
+        which takes longer than a small product.
     """
 
     usual_rows = 2048
@@ -128,19 +135,22 @@ class PackedLinear(nn.Module):
         dtype: torch.dtype,
         activation: str = "none",
         out_dtype: torch.dtype = torch.float32,
+        row_step: int = 1,
     ) -> None:
         super().__init__()
-        self.dtype, self.activation, self.out_dtype = dtype, activation, out_dtype
+        self.dtype, self.activation, self.out_dtype, self.row_step = dtype, activation, out_dtype, row_step
         weight = linear.weight.detach().to(dtype)
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, self.usual_rows)
         self.bias = linear.bias.detach().to(dtype) if linear.bias is not None else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape: (…, in_features) to (…, out_features)."""
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x.to(self.dtype), self.weight, self.bias, self.activation, [], "none"
-        )
-        return product.to(self.out_dtype)
+        n_rows = math.prod(x.shape[:-1])
+        rows = x.reshape(n_rows, x.shape[-1]).to(self.dtype)
+        if self.row_step > 1:
+            rows = functional.pad(rows, (0, 0, 0, -n_rows % self.row_step))
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, self.activation, [], "none")
+        return product[:n_rows].to(self.out_dtype).view(*x.shape[:-1], product.shape[-1])
 
 
 _BEFORE_GELU: Final = (
@@ -154,23 +164,24 @@ _BEFORE_PRODUCT: Final = ("key", "value")
 """Names of the linear layers of an encoder of BERT's kind that attention multiplies as they are."""
 
 
-def _pack_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
+def _pack_linear_layers(module: nn.Module, dtype: torch.dtype, row_step: int = 1) -> None:
     """Pack all linear layers below a module.
 
     Where GELU is known to follow one, it is packed with it; what goes straight into another product stays in `dtype`.
     """
+    pack = functools.partial(PackedLinear, dtype=dtype, row_step=row_step)
     attends_by_products = can_attend_by_products(module)
     for inner in module.modules():
         for activation, linears in _BEFORE_GELU:
             found = isinstance(getattr(inner, activation, None), GELUActivation | nn.GELU)
             if found and all(isinstance(getattr(inner, name, None), nn.Linear) for name in linears):
                 for name in linears:
-                    setattr(inner, name, PackedLinear(getattr(inner, name), dtype, "gelu", dtype))
+                    setattr(inner, name, pack(getattr(inner, name), activation="gelu", out_dtype=dtype))
                 setattr(inner, activation, nn.Identity())
         if attends_by_products and all(isinstance(getattr(inner, name, None), nn.Linear) for name in _BEFORE_PRODUCT):
             for name in _BEFORE_PRODUCT:
-                setattr(inner, name, PackedLinear(getattr(inner, name), dtype, out_dtype=dtype))
-    _replace_linear_layers(module, lambda linear: PackedLinear(linear, dtype))
+                setattr(inner, name, pack(getattr(inner, name), out_dtype=dtype))
+    _replace_linear_layers(module, pack)
 
 
 class Int8Linear(nn.Module):

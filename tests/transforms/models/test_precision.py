@@ -86,13 +86,19 @@ needs_bf16 = pytest.mark.skipif(not can_pack("bf16"), reason="this processor has
 
 @needs_packing
 @settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans(), st.sampled_from([(0,), (1,), (7,), (2, 5), (3, 0)]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([(0,), (1,), (7,), (2, 5), (3, 0)]),
+    st.sampled_from([1, 4]),
+)
 def test_a_packed_layer_is_the_layer_that_it_takes_the_place_of(
-    seed: int, bias: bool, has_gelu: bool, shape: tuple[int, ...]
+    seed: int, bias: bool, has_gelu: bool, shape: tuple[int, ...], row_step: int
 ) -> None:
     """Whatever the shape, and where the values do not lie side by side."""
     linear = make_linear(seed, bias)
-    packed = PackedLinear(linear, torch.float32, "gelu" if has_gelu else "none")
+    packed = PackedLinear(linear, torch.float32, "gelu" if has_gelu else "none", row_step=row_step)
     wide = torch.randn(*shape, 96)
     with torch.inference_mode():
         for x in (wide[..., :48], wide[..., ::2], wide[..., 48:].contiguous()):
