@@ -9,6 +9,7 @@ from apache_beam.utils import shared
 
 from schemas.labels import TASKS
 from transforms.config import ModelConfig
+from transforms.memory import keep_free_memory
 from transforms.models.checkpoint import load_model
 from transforms.models.engine import Annotations, MultiTaskEngine
 from transforms.models.folders import hash_folder, resolve_folder
@@ -54,6 +55,7 @@ def load_engines(config: ModelConfig, device: torch.device | None = None) -> lis
       RuntimeError: if a model's files are not those that the plan was made with.
     """
     config.require_settled()
+    keep_free_memory()
     engines: list[Engine] = []
     for name in dict.fromkeys(config.models[task] for task in config.tasks):
         tasks = [task for task in config.tasks if config.models[task] == name]
