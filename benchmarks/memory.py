@@ -37,8 +37,13 @@ def tree_bytes(root: psutil.Process) -> int:
     return total
 
 
-def measure(arguments: list[str]) -> tuple[int, float]:
-    """Run `klue-beam annotate`; give the peak memory in bytes and the seconds it took."""
+def measure(arguments: list[str], sample_seconds: float = SAMPLE_SECONDS) -> tuple[int, float]:
+    """Run `klue-beam annotate`; give the peak memory in bytes and the seconds it took.
+
+    Args:
+      arguments: of the command.
+      sample_seconds: between two looks at its memory, each of which takes milliseconds of a core and of its processes.
+    """
     began = time.monotonic()
     command = [sys.executable, "-m", "beam_pipelines", "annotate", *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
@@ -48,7 +53,7 @@ def measure(arguments: list[str]) -> tuple[int, float]:
                 peak_bytes = max(peak_bytes, tree_bytes(root))
             except psutil.NoSuchProcess:
                 break
-            time.sleep(SAMPLE_SECONDS)
+            time.sleep(sample_seconds)
         said = job.stderr.read() if job.stderr else ""
     if job.returncode:
         sys.exit(f"{' '.join(command)} ended with {job.returncode}:\n{said}")

@@ -33,6 +33,10 @@ SHARDS = 16
 """The smallest text is cut into so many shards for each worker, so that none waits long for the last of another."""
 
 
+SAMPLE_SECONDS = 2.0
+"""Memory is looked at so seldom, since that would take a tenth of a core from two workers that have two."""
+
+
 class Measured(NamedTuple):
     """A run of the command.
 
@@ -75,7 +79,7 @@ class CommandRunner:
         output = self._folder / f"out-{self._runs}"
         arguments = ["--input", str(source), "--output", str(output), "--workers", str(workers), "--threads", "1"]
         began = time.time()
-        peak_bytes, _ = run_command([*arguments, "--shard_bytes", str(shard_bytes), *self._options])
+        peak_bytes, _ = run_command([*arguments, "--shard_bytes", str(shard_bytes), *self._options], SAMPLE_SECONDS)
         committed = measure_commits(output, workers)
         per_mb = committed.seconds / committed.input_bytes * BYTES_PER_MB
         return Measured(source.stat().st_size, peak_bytes, committed.began - began, per_mb)
