@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from schemas.labels import NO_RELATION, TASKS
 from transforms.config import require
@@ -78,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
         with console.status("fitting"):
             fitted = fit(model, tokenizer, objectives, files.get("ner"))
     except (OSError, ValueError) as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
+        console.print(f"[red]{escape(str(error))}[/red]", highlight=False)
         return 2
     fitted.save(folder)
     print_fit(console, fitted)
@@ -134,8 +135,9 @@ def fit(
 
 def print_fit(console: Console, spec: ModelSpec) -> None:
     """Say what the spec holds now."""
-    least = f"{spec.min_entity_score} at least, {spec.min_inside_score} inside a word"
-    console.print(f"entities: a score of {least}", highlight=False)
+    if "ner" in spec.tasks:
+        least = f"{spec.min_entity_score} at least, {spec.min_inside_score} inside a word"
+        console.print(f"entities: a score of {least}", highlight=False)
     if spec.head_final:
         console.print("trees: head-final, without crossing arcs", highlight=False)
     if spec.tag_transitions:

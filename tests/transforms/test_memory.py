@@ -11,7 +11,8 @@ from transforms.memory import keep_free_memory
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only glibc's allocator has these options")
 
 PASSES = """
-import psutil, resource, sys, torch
+import ctypes, psutil, resource, sys, torch
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: huge pages would hide how much is fresh
 from transforms.memory import keep_free_memory, release_free_memory
 if sys.argv[1] == "keep":
     keep_free_memory()

@@ -9,6 +9,7 @@ from transforms.codepoints import Bools, Ints
 from transforms.tasks.topic import Floats
 
 Scores = npt.NDArray[np.float64]
+"""Logarithms of probabilities, or what is added to them."""
 
 _LEAST_PROBABILITY: Final = 1e-9
 """Less counts as so much, so that every score is a number."""
@@ -37,8 +38,7 @@ def find_best_tags(probabilities: Floats, group: Ints, transitions: Scores) -> I
     new_group = np.concatenate(([True], group[1:] != group[:-1]))
     is_outside = _find_certain_outside(scores, transitions)
     # What lies between two such characters does not hang on what lies beyond them.
-    open_ = ~is_outside
-    first = np.flatnonzero(open_ & (new_group | np.concatenate(([True], is_outside[:-1]))))
+    first = np.flatnonzero(~is_outside & (new_group | np.concatenate(([True], is_outside[:-1]))))
     tags = np.zeros(len(scores), dtype=np.int64)
     if not len(first):
         return tags
