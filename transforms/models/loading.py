@@ -27,7 +27,7 @@ _LOADING: Final = threading.Lock()
 
 _TRANSFORMERS: Final = ("encoder", "relation")
 _HEADS: Final = ("dependency",)
-"""Parts of a multi-task model: those that run in the precision asked for, and those in fp32 whose products count."""
+"""Parts of a multi-task model whose products count: those that run in any precision, and those that int8 leaves in fp32."""
 
 
 class Engine(Protocol):
