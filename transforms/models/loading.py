@@ -27,7 +27,7 @@ _LOADING: Final = threading.Lock()
 
 _TRANSFORMERS: Final = ("encoder", "relation")
 _HEADS: Final = ("dependency",)
-"""Parts of a multi-task model whose products count: those that run in any precision, and those that int8 leaves in fp32."""
+"""Parts of a multi-task model with many products: those that run in any precision, those that int8 leaves in fp32."""
 
 
 class Engine(Protocol):
