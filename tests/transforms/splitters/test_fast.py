@@ -5,9 +5,11 @@ import json
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from transforms.split import load_splitter
+from transforms.splitters.fast import BLOCK_CODES
 
 CASES = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf-8"))
 """By kind, texts in which `|` stands where a sentence ends."""
@@ -39,6 +41,18 @@ def test_sentences_end_where_the_case_says(marked):
 def test_there_are_cases_enough_of_each_kind():
     assert sum(map(len, CASES.values())) >= 150
     assert all(CASES.values())
+
+
+def test_a_batch_of_any_size_is_split_as_its_documents_are():
+    """Documents shorter than a block of those that are split at once, as long, longer, and empty ones between."""
+    sentence = "비가 그치자 아이들이 마당으로 나왔다 그리고 해가 졌다. "
+    sizes = (1, 0, BLOCK_CODES // 2, BLOCK_CODES // 2, BLOCK_CODES, 3, 2 * BLOCK_CODES + 7, 0, 500, 500)
+    texts = [(sentence * (size // len(sentence) + 1))[:size] for size in sizes]
+    split = load_splitter("fast")
+    spans = split.split_batch(pa.array(texts))
+    found = list(zip(spans.row.tolist(), spans.begin.tolist(), spans.end.tolist(), strict=True))
+    assert found == [(row, *span) for row, text in enumerate(texts) for span in split(text)]
+    assert len(found) > 1000
 
 
 @pytest.mark.parametrize(
