@@ -124,7 +124,8 @@ def fit(
     head_final = model.spec.head_final
     for objective in objectives:
         if isinstance(objective, DependencyObjective):
-            head_final = all(are_head_final(heads[None], heads[None] >= 0).all() for heads in objective.heads)
+            trees = [tree.heads[None] for tree in objective.trees]
+            head_final = all(are_head_final(heads, heads >= 0).all() for heads in trees)
     model.spec = dataclasses.replace(
         model.spec, head_final=head_final, calibration={**model.spec.calibration, **fitted}
     )

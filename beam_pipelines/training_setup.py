@@ -171,10 +171,12 @@ def load_objectives(
     tasks: Sequence[str],
     data: Mapping[str, str],
     model: MultiTaskModel,
+    tokenizer: TextTokenizer,
     extra: nn.ModuleDict,
     folder: Path,
     *,
     hold_out_dp: bool,
+    teacher: MultiTaskModel | None = None,
     pair_context_chars: int | None = None,
     swap_share: float = 0.0,
     seed: int = 1,
@@ -185,9 +187,11 @@ def load_objectives(
       tasks: the tasks to learn.
       data: file by name.
       model: gives label sets and sizes.
+      tokenizer: the model's.
       extra: heads that serve training only are added to it.
       folder: the run's folder; weak labels are made once and kept there.
       hold_out_dp: leave out the fifth of the KLUE-DP rows that scores are quoted on.
+      teacher: labels texts without labels.
       pair_context_chars: code points around the pair that KLUE-RE's rows are shortened to; None for whole rows.
       swap_share: of the mentions of KLUE-RE's rows that get another name.
       seed: of which these are.
@@ -218,7 +222,9 @@ def load_objectives(
             extra["dp_aux"] = head
             objectives.append(DependencyObjective("dp_aux", others, deprels, head))
     if "text" in data:
-        objectives.append(TextObjective("text", split_texts(_read_documents([data["text"]]))))
+        if teacher is None:
+            raise AssertionError("texts without a teacher are refused before")
+        objectives.append(TextObjective("text", split_texts(_read_documents([data["text"]])), teacher, tokenizer))
     return objectives
 
 

@@ -8,14 +8,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from transforms.codepoints import Ints
-from transforms.models.multitask import MultiTaskModel, to_tensor
-from transforms.models.pieces import EncodedTexts, PaddedInputs, TextTokenizer, index_chars, index_eojeols
+from transforms.models.engine import MultiTaskEngine
+from transforms.models.multitask import MultiTaskModel
+from transforms.models.pieces import EncodedTexts, PaddedInputs, TextTokenizer, index_chars
 from transforms.models.training.objectives import (
     IGNORE,
     Output,
     States,
-    device_of,
+    Tree,
     tag_logits,
+    tree_outputs,
     whole_units,
 )
 
@@ -92,29 +94,54 @@ def _divergence(output: Output, their_logits: Tensor) -> Tensor:
 
 
 class TextObjective:
-    """Sentences without labels, of which only a teacher says something: topic, tags and arcs."""
+    """Sentences without labels, of which only a teacher says something: topic, tags and trees.
 
-    def __init__(self, name: str, texts: Sequence[str]) -> None:
+    Of topics and tags its distributions are learnt. Of trees also its best one, as if it were gold, and the labels of that
+    one's arcs: what the teacher's decoding knows of trees is in none of its distributions over single heads.
+
+    Args:
+      name: what the recipe calls it.
+      texts: the sentences.
+      teacher: parses them, each batch when it comes.
+      tokenizer: the teacher's.
+
+    Reference (self-training of parsers): McClosky et al., 2006, https://aclanthology.org/N06-1020
+    """
+
+    def __init__(self, name: str, texts: Sequence[str], teacher: MultiTaskModel, tokenizer: TextTokenizer) -> None:
         self.name = name
         self.texts = list(texts)
+        self._parser = MultiTaskEngine(teacher, tokenizer, ["dp"], token_budget=4096, max_pairs=1)
+        self._parsed: dict[int, Tree] = {}
 
     def outputs(
         self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
     ) -> dict[str, Output]:
-        """See Objective: tc, ner, mention and arc, no label known."""
+        """See Objective: tc, ner and mention, no label known; arc and deprel."""
         logits: dict[str, Tensor] = {}
         tasks = model.spec.tasks
         if "tc" in tasks:
             logits["tc"] = model.topic(states.hidden, states.mask).float()
-        chars = index_chars(encoded, whole_units(encoded), inputs.n_prefix)
         if "ner" in tasks:
+            chars = index_chars(encoded, whole_units(encoded), inputs.n_prefix)
             logits["ner"] = tag_logits(model.entity, states.hidden, chars)
             if model.spec.mention_types:
                 logits["mention"] = tag_logits(model.mention, states.hidden, chars)
+        outputs = {
+            name: Output(scores, torch.full_like(scores[:, 0], IGNORE).long()) for name, scores in logits.items()
+        }
         if "dp" in tasks:
-            where = index_eojeols(encoded, np.arange(len(index)), inputs.n_prefix)
-            columns = (where.first, where.last, where.n_eojeols)
-            arcs, _, _ = model.dependency(states.hidden, *(to_tensor(column, device_of(model)) for column in columns))
-            real = np.arange(where.first.shape[1]) < where.n_eojeols[:, None]
-            logits["arc"] = arcs.float()[to_tensor(real, arcs.device)]
-        return {name: Output(scores, torch.full_like(scores[:, 0], IGNORE).long()) for name, scores in logits.items()}
+            outputs |= tree_outputs(model.dependency, states.hidden, encoded, inputs, self._trees(index))
+        return outputs
+
+    def _trees(self, index: Ints) -> list[Tree]:
+        """Give the teacher's tree of each text; each is parsed once."""
+        fresh = [i for i in index.tolist() if i not in self._parsed]
+        if fresh:
+            found = self._parser.annotate([self.texts[i] for i in fresh])
+            if found.arcs is None or found.eojeols is None:
+                raise AssertionError("a parser gives arcs")
+            bounds = np.searchsorted(found.arcs.eojeol, found.eojeols.offsets)
+            for i, begin, end in zip(fresh, bounds[:-1], bounds[1:], strict=True):
+                self._parsed[i] = Tree(found.arcs.head[begin:end], found.arcs.label[begin:end])
+        return [self._parsed[i] for i in index.tolist()]

@@ -80,6 +80,18 @@ class States(NamedTuple):
     mask: Tensor
 
 
+class Tree(NamedTuple):
+    """A text's arcs, one an eojeol.
+
+    Attributes:
+      heads: 1-based, 0 for the root. Shape: (n_eojeols,).
+      labels: numbers of deprels. Shape: (n_eojeols,).
+    """
+
+    heads: Ints
+    labels: Ints
+
+
 class Objective(Protocol):
     """A data set with what the model is asked of it."""
 
@@ -269,31 +281,48 @@ class DependencyObjective:
                     f"A tree must be over white-space-separated words, none its own head, got {example.guid}: "
                     f"{example.text[:40]!r}. Leave the sentence out."
                 )
-        self.heads = [np.array(example.heads) for example in examples]
-        self.labels = [np.array([deprels.index(deprel) for deprel in example.deprels]) for example in examples]
+        numbers = {deprel: number for number, deprel in enumerate(deprels)}
+        self.trees = [Tree(np.array(e.heads), np.array([numbers[deprel] for deprel in e.deprels])) for e in examples]
         self.head = head
 
     def outputs(
         self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
     ) -> dict[str, Output]:
         """See Objective: arc and deprel."""
-        device = device_of(model)
-        where = index_eojeols(encoded, np.arange(len(index)), inputs.n_prefix)
         parser = self.head if self.head is not None else model.dependency
-        arcs, dependents, candidates = parser(
-            states.hidden, *(to_tensor(column, device) for column in (where.first, where.last, where.n_eojeols))
-        )
-        gold = to_tensor(_pad([self.heads[i] for i in index]), device)
-        labels = to_tensor(_pad([self.labels[i] for i in index]), device)
-        label_logits = parser.score_labels(dependents, candidates, gold.clamp(min=0))
-        return {
-            "arc": Output(arcs.float().flatten(0, 1), gold.flatten(), is_padded=True),
-            "deprel": Output(label_logits.float().flatten(0, 1), labels.flatten(), is_padded=True),
-        }
+        return tree_outputs(parser, states.hidden, encoded, inputs, [self.trees[i] for i in index])
 
 
-def _pad(rows: Sequence[Ints]) -> Ints:
-    padded = np.full((len(rows), max(len(row) for row in rows)), IGNORE, dtype=np.int64)
+def tree_outputs(
+    parser: DependencyHead,
+    hidden: Tensor,
+    encoded: EncodedTexts,
+    inputs: PaddedInputs,
+    trees: Sequence[Tree],
+) -> dict[str, Output]:
+    """Score the arcs of a batch, and the labels of the arcs that it has.
+
+    Args:
+      parser: scores them.
+      hidden: the last states. Shape: (B, L, H).
+      encoded, inputs: the batch's texts, one unit each.
+      trees: of each text; an empty one where there is none, which is left out.
+    """
+    where = index_eojeols(encoded, np.arange(len(trees)), inputs.n_prefix)
+    arcs, dependents, candidates = parser(
+        hidden, *(to_tensor(column, hidden.device) for column in (where.first, where.last, where.n_eojeols))
+    )
+    heads, labels = zip(*trees, strict=True)
+    gold, known = (to_tensor(_pad(rows, where.first.shape[1]), hidden.device) for rows in (heads, labels))
+    label_logits = parser.score_labels(dependents, candidates, gold.clamp(min=0))
+    return {
+        "arc": Output(arcs.float().flatten(0, 1), gold.flatten(), is_padded=True),
+        "deprel": Output(label_logits.float().flatten(0, 1), known.flatten(), is_padded=True),
+    }
+
+
+def _pad(rows: Sequence[Ints], width: int) -> Ints:
+    padded = np.full((len(rows), width), IGNORE, dtype=np.int64)
     for i, row in enumerate(rows):
         padded[i, : len(row)] = row
     return padded
