@@ -13,6 +13,7 @@ KIWI = ["kiwipiepy>=0.24"]
 DEV = [
     *GCP,
     "build>=1.2",
+    "datatrove>=0.10",  # a peer in benchmarks
     "duckdb>=1.1",
     "hypothesis>=6.100",
     "mypy>=1.15",

@@ -131,16 +131,25 @@ def count_results(n_results: int) -> None:
     _Clock.results += n_results
 
 
-def _run_graph(build: Callable[[Any], None]) -> Outcome:
-    """Run a graph on the runner of `klue-beam annotate`; `build` gets a collection of one element, its root."""
+def run_clocked(run: Callable[[], object]) -> Outcome:
+    """Run what calls `start_clock` and `count_results` in this process; what comes before the first is start-up."""
     _Clock.began, _Clock.results = None, 0
     asked = now()
-    with local_pipeline() as pipeline:
-        root = pipeline | beam.Create([None], reshuffle=False) | beam.Reshuffle()
-        build(root | "StartClock" >> beam.Map(start_clock))
+    run()
     ended = now()
     began = _Clock.began or ended
     return Outcome(began.minus(asked), ended.minus(began), _Clock.results)
+
+
+def _run_graph(build: Callable[[Any], None]) -> Outcome:
+    """Run a graph on the runner of `klue-beam annotate`; `build` gets a collection of one element, its root."""
+
+    def run() -> None:
+        with local_pipeline() as pipeline:
+            root = pipeline | beam.Create([None], reshuffle=False) | beam.Reshuffle()
+            build(root | "StartClock" >> beam.Map(start_clock))
+
+    return run_clocked(run)
 
 
 def run_klue_beam_graph(passes: Sequence[Pass]) -> Outcome:

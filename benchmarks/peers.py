@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.peer_datatrove import run_datatrove
 from benchmarks.peer_sides import (
     Outcome,
     run_inference_graph,
@@ -36,6 +37,7 @@ from schemas.labels import TASKS
 from transforms.config import PRECISIONS, ModelConfig
 
 CHECKPOINTS = "checkpoints"
+PEERS = ("pipeline", "beam", "datatrove")
 Side = tuple[str, Callable[[], Outcome]]
 
 
@@ -66,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="of klue-beam's side; the peers run fp32, as they come (default: %(default)s).",
     )
     parser.add_argument(
-        "--against", nargs="+", choices=("pipeline", "beam"), default=["pipeline", "beam"], help="(a), (b) or both."
+        "--against", nargs="+", choices=PEERS, default=PEERS, help="which of (a), (b) and (c) (default: all three)."
     )
     parser.add_argument(
         "--rounds",
@@ -134,12 +136,15 @@ def compare(call: argparse.Namespace, folder: Path, console: Console) -> None:
             (f"{ours}, on Beam", lambda: run_klue_beam_graph(passes)),
             ("Beam RunInference, Hugging Face handlers", lambda: run_inference_graph(work, checkpoints)),
         ),
+        "datatrove": (
+            (ours, lambda: run_klue_beam(passes)),
+            ("datatrove, steps of transformers.pipeline", lambda: run_datatrove(work, checkpoints, folder)),
+        ),
     }
     for name in call.against:
         outcomes = run_sides(against[name], call.rounds)
         require_whole(work, against[name], outcomes, len(passes))
         print_sides(console, work, against[name], outcomes)
-    console.print("Ray Data and datatrove are skipped: klue-beam's environment has neither.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -96,8 +96,8 @@ def _divergence(output: Output, their_logits: Tensor) -> Tensor:
 class TextObjective:
     """Sentences without labels, of which only a teacher says something: topic, tags and trees.
 
-    Of topics and tags its distributions are learnt. Of trees also its best one, as if it were gold, and the labels of that
-    one's arcs: what the teacher's decoding knows of trees is in none of its distributions over single heads.
+    Of topics and tags its distributions are learnt. Of trees also its best one, as if it were gold, and the labels of
+    that one's arcs: what the teacher's decoding knows of trees is in none of its distributions over single heads.
 
     Args:
       name: what the recipe calls it.
