@@ -72,6 +72,34 @@ def test_a_student_comes_close_to_its_teacher(
     assert str(tmp_path) not in card
 
 
+def test_plain_sentences_teach_the_teachers_trees(
+    base: Path, data: dict[str, Path], documents: Path, tmp_path: Path
+) -> None:
+    """A model of other weights learns heads and their labels from sentences that only the teacher parses."""
+    other = tiny_checkpoint(tmp_path / "other", seed=2)
+    more = ["--teacher", str(base), "--teacher_weight", "0.1", "--epochs", "dp=0.01", "text=300"]
+    more += ["--head_rate", "0.002", "--encoder_rate", "0.001"]
+    call = command(other, data, tmp_path / "student", *more, tasks=("dp",))
+    at = call.index("--data") + 1
+    assert main([*call[:at], f"text={documents}", *call[at:]]) == 0
+    goal, before, after = (trees(folder) for folder in (base, other, tmp_path / "student"))
+    assert len(goal) > 40
+    assert share_of(before, goal) < 0.1
+    assert share_of(after, goal) > 0.4
+
+
+def trees(folder: Path) -> list[tuple[int, str]]:
+    """Parse SENTENCES: the head and the label of each eojeol."""
+    engines = load_engines(resolve_models(ModelConfig(tasks=("dp",), models={"dp": str(folder)})))
+    rows, _ = annotate(make_rows(SENTENCES), engines)
+    return [(arc["head"], arc["deprel"]) for tree in rows["dependencies"].to_pylist() for arc in tree]
+
+
+def share_of(found: list[tuple[int, str]], goal: list[tuple[int, str]]) -> float:
+    """Say how many of the arcs, with their labels, are the goal's."""
+    return sum(ours == theirs for ours, theirs in zip(found, goal, strict=True)) / len(goal)
+
+
 def test_a_student_begins_as_its_teachers_layers(base: Path, data: dict[str, Path], tmp_path: Path) -> None:
     """With everything frozen but a head, the other weights are copies of the last layer's and of the heads'."""
     output = tmp_path / "student"
