@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from schemas.labels import NO_RELATION, TASKS
+from transforms.codepoints import Ints
 from transforms.config import require
 from transforms.formats.klue import READERS, halve_examples, read_dp, read_ner, split_dependency_examples
+from transforms.models.batching import count_max_pieces
 from transforms.models.checkpoint import load_model
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
@@ -72,10 +74,19 @@ def main(argv: Sequence[str]) -> int:
         spec = ModelSpec.load(folder) if folder.is_dir() else None
         if spec is None:
             raise ValueError(f"`--model` must be a folder that `klue-beam train` wrote, got {args.model}.")
+        if unknown := [task for task in files if task not in spec.tasks]:
+            raise ValueError(
+                f"`calibrate` must have rows of the model's tasks, {', '.join(spec.tasks)}, got --{unknown[0]}_data. "
+                "Leave it out."
+            )
         spec = set_by_hand(spec, args)
         objectives = [load_half(task, path, spec) for task, path in files.items()]
         spec.save(folder)
         model, tokenizer = load_model(folder)
+        left_out = {o.name: len(o.texts) - len(list_short_texts(o.texts, model, tokenizer)) for o in objectives}
+        if any(left_out.values()):
+            counts = ", ".join(f"{name} {count:,}" for name, count in left_out.items() if count)
+            console.print(f"left out as too long: {counts}", highlight=False)
         with console.status("fitting"):
             fitted = fit(model, tokenizer, objectives, files.get("ner"))
     except (OSError, ValueError) as error:
@@ -119,7 +130,7 @@ def fit(
     model: MultiTaskModel, tokenizer: TextTokenizer, objectives: Sequence[Objective], ner_data: str | None
 ) -> ModelSpec:
     """Fit all that the rows can tell; gives the model's spec with it."""
-    every = [(objective, np.arange(len(objective.texts))) for objective in objectives]
+    every = [(objective, list_short_texts(objective.texts, model, tokenizer)) for objective in objectives]
     fitted = calibrate(model, tokenizer, every, model.spec.relations, NO_RELATION)
     head_final = model.spec.head_final
     for objective in objectives:
@@ -132,6 +143,11 @@ def fit(
     if ner_data is None:
         return model.spec
     return fit_entities(model, tokenizer, halve_examples(read_ner(ner_data))[0])
+
+
+def list_short_texts(texts: Sequence[str], model: MultiTaskModel, tokenizer: TextTokenizer) -> Ints:
+    """List the numbers of the texts that the model reads whole; of longer ones it would see windows."""
+    return np.flatnonzero(tokenizer.encode(texts).pieces.lengths <= count_max_pieces(model.encoder, tokenizer))
 
 
 def print_fit(console: Console, spec: ModelSpec) -> None:

@@ -24,6 +24,7 @@ from distributed.system import MEMORY_LIMIT
 from schemas.shard import Shard
 from transforms.config import AnnotateConfig, require
 from transforms.progress import ChunkProgress, listen
+from transforms.threads import set_thread_variables
 
 DEATHS_ALLOWED: Final = 3
 """A shard that killed its process so many times is set aside."""
@@ -281,16 +282,6 @@ def run_shards(
         observer.tick()
     client.unsubscribe_topic(TOPIC)
     return run.set_aside
-
-
-def set_thread_variables(threads: int) -> None:
-    """Set what the libraries of the workers, which inherit it, read when they are loaded.
-
-    More threads than cores spin against each other: tens of times slower was seen.
-    """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from rich.text import Text
 from beam_pipelines.annotate_command import check_beam_flags
 from beam_pipelines.evaluation_graph import run_annotation, run_gold_pairs
 from beam_pipelines.report_view import draw_report
-from schemas.labels import NO_RELATION, TASKS
+from schemas.labels import NO_RELATION, RELATIONS, TASKS
 from transforms.config import PRECISIONS, RE_MARKERS, ModelConfig, require
 from transforms.formats.klue import (
     READERS,
@@ -27,6 +28,8 @@ from transforms.formats.klue import (
     halve_examples,
     split_dependency_examples,
 )
+from transforms.models.folders import resolve_folder
+from transforms.models.huggingface import find_checkpoint, read_labels
 from transforms.models.resolving import resolve_models
 from transforms.scoring import (
     Report,
@@ -115,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         require(options.threads >= 1, "`--threads` must be at least 1", options.threads, "Leave it out.")
         config = resolve_models(to_model_config(options, (options.task,)))
+        if options.task == "re":
+            require_relations(config.models["re"])
         examples = choose_rows(options.task, rows, READERS[options.task](options.data))
         require(bool(examples), "The file must hold a row to score", options.data, "Check --data and --rows.")
     except (ValueError, OSError) as error:
@@ -133,10 +138,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def scores_of(report: Report) -> dict[str, Any]:
-    """Give the scores that the JSON has: metrics, the recall of mentions by type among them, and details."""
-    recall = {f"mention_recall_{row.type}": row.found for row in report.mentions}
-    scores = {"metrics": {**report.metrics, **recall}, "details": dict(report.details)}
-    return scores | ({"mentions": [row._asdict() for row in report.mentions]} if report.mentions else {})
+    """Give the scores that the JSON has: metrics, details, and the recall of mentions by type; null for no number."""
+    scores = {name: _or_null(values) for name, values in (("metrics", report.metrics), ("details", report.details))}
+    mentions = [_or_null(row._asdict()) for row in report.mentions]
+    return scores | ({"mentions": mentions} if mentions else {})
+
+
+def _or_null(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Put null in the place of NaN, which JSON does not have: nothing was there to measure."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
+
+
+def require_relations(model: str) -> None:
+    """Refuse a model that has none of the relations that KLUE-RE's rows have.
+
+    Raises:
+      ValueError: if so.
+    """
+    labels = RELATIONS if resolve_folder(model) is not None else read_labels("re", find_checkpoint(model))
+    require(
+        bool(set(labels) & set(RELATIONS)),
+        "`--re_model` must have relations of KLUE-RE to be scored on its rows",
+        ", ".join(labels[:3]),
+        "Name them in its id2label as KLUE does, per:title for instance.",
+    )
 
 
 def choose_rows(task: str, rows: str, examples: Sequence[Any]) -> Sequence[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from transforms.models.folders import is_embedded
 from transforms.models.multitask import MultiTaskModel, count_parameters
 from transforms.models.spec import SPEC_FILE
 from transforms.models.training.trainer import TrainConfig
@@ -39,8 +40,13 @@ def new_model_folder(path: str) -> Path:
     """Give the folder that a new model is written to.
 
     Raises:
-      ValueError: if there is a model in it.
+      ValueError: if there is a model in it, or an embedded model has that name.
     """
+    if is_embedded(path):
+        raise ValueError(
+            f"`--output` must not be the name of an embedded model, which `--model {path}` would load, got {path!r}. "
+            f"Give another, or ./{path}."
+        )
     folder = Path(path)
     if (folder / SPEC_FILE).exists():
         raise ValueError(

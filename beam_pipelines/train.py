@@ -22,10 +22,11 @@ from beam_pipelines.training_setup import (
     start_model,
 )
 from schemas.labels import TASKS
-from transforms.config import require
+from transforms.config import DEVICES, require
 from transforms.models.checkpoint import save_model
 from transforms.models.multitask import MultiTaskModel, count_parameters
 from transforms.models.pieces import TextTokenizer
+from transforms.models.precision import choose_device
 from transforms.models.training.dev_scores import score_dev_rows
 from transforms.models.training.trainer import STATE_FILE, BatchPlan, Step, TrainConfig, train
 from transforms.scoring import Report
@@ -126,9 +127,9 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--pair_layers",
         type=int,
-        default=2,
         help="top layers that run again for each entity pair: 0 reads the "
-        "pair off the sentence's own states, all of them give each pair a pass of its own",
+        "pair off the sentence's own states, all of them give each pair a pass of its own (default: those of a base "
+        "that is a model folder, else 2)",
     )
     add(
         "--pair_context_chars",
@@ -142,6 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="put other names of KLUE-RE's rows in the place of so many of their mentions",
     )
+    add("--device", choices=DEVICES, default="auto", help="where to train; auto takes a GPU where torch sees one")
     add("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
     add("--stop_after", type=int, help="stop after so many steps, with a checkpoint to go on from")
     return parser
@@ -231,6 +233,7 @@ def _run(
     folder = new_model_folder(args.output)
     options = {name: getattr(args, name) for name in CONFIG_HELP}
     config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
+    device = choose_device(args.device, args.precision)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     require(
@@ -239,8 +242,17 @@ def _run(
         args.frozen_layers,
         "Freeze them, or leave `--embeddings_of` out.",
     )
+    require(
+        args.base != SCRATCH or args.frozen_layers < 0,
+        "`--frozen_layers` must be -1 with `--base scratch`, whose weights are random",
+        args.frozen_layers,
+        "Give `--frozen_layers -1`.",
+    )
     model, tokenizer = start_model(args, tasks)
     teacher = load_teacher(args, model, tokenizer)
+    model.to(device)
+    if teacher is not None:
+        teacher.model.to(device)
     extra = nn.ModuleDict()
     hold_out_dp = not args.all_dp_rows
     objectives = load_objectives(
@@ -256,6 +268,7 @@ def _run(
         swap_share=args.swap_mentions,
         seed=args.seed,
     )
+    extra.to(device)
     n_rows = {objective.name: len(objective.texts) for objective in objectives}
     sizes = ", ".join(f"{name} {count:,}" for name, count in n_rows.items())
     console.print(f"{count_parameters(model):,} parameters; examples: {sizes}", highlight=False)
@@ -277,7 +290,7 @@ def _run(
     if not complete:
         console.print(f"Stopped. The same command goes on from the checkpoint in {folder}.", highlight=False)
         return 0
-    save_model(model, tokenizer, folder)
+    save_model(model.cpu(), tokenizer, folder)
     run = Run(data, n_rows, config, args.base, args.teacher, display.n_steps, display.reports)
     write_card(folder, model, run)
     (folder / STATE_FILE).unlink()

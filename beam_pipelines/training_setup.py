@@ -27,7 +27,7 @@ from transforms.models.folders import hash_folder, resolve_folder
 from transforms.models.heads import DependencyHead
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
-from transforms.models.spec import ModelSpec
+from transforms.models.spec import PAIR_LAYERS, ModelSpec
 from transforms.models.training.distillation import TextObjective, check_teacher
 from transforms.models.training.objectives import (
     DependencyObjective,
@@ -74,8 +74,10 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
     folder = resolve_folder(options.base)
     if folder is not None and set(tasks) <= set(ModelSpec.load(folder).tasks):
         model, tokenizer = load_model(folder)
-        if options.layers is not None:
-            model = keep_layers(model, options.layers, min(options.pair_layers, model.spec.pair_layers))
+        if options.layers is not None or options.pair_layers is not None:
+            layers = model.encoder.config.num_hidden_layers if options.layers is None else options.layers
+            pair_layers = min(model.spec.pair_layers, layers) if options.pair_layers is None else options.pair_layers
+            model = keep_layers(model, layers, pair_layers)
         if options.intermediate_size is not None:
             model = keep_units(model, options.intermediate_size)
         fresh = model.spec.without_fit()
@@ -90,7 +92,7 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
         name=name,
         tasks=tasks,
         mention_types=RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else (),
-        pair_layers=options.pair_layers,
+        pair_layers=PAIR_LAYERS if options.pair_layers is None else options.pair_layers,
         embeddings_of=options.embeddings_of,
     )
     encoder, tokenizer = _start_encoder(options)

@@ -31,6 +31,7 @@ class EngineWatch:
         self.tokenise = self.forward = Spent(0.0, 0.0)
         self.calls: list[Call] = []
         self.keep_calls, self._depth = keep_calls, 0
+        self._models = [engine.model for engine in engines]
         for engine in engines:
             self._wrap(engine.tokenizer, "encode", "tokenise")
             for part, name in _list_parts(engine.model):
@@ -60,6 +61,21 @@ class EngineWatch:
                 return time_call(call_all)[1]
         finally:
             self._depth -= 1
+
+    def padding_share(self) -> float:
+        """Give the share of padding among the tokens that encoders were called with, of the calls that were kept.
+
+        Raises:
+          RuntimeError: if no call was kept.
+        """
+        masks = [
+            kwargs["attention_mask"] if kwargs else args[1]
+            for method, args, kwargs in self.calls
+            if any(getattr(method, "__self__", None) is model for model in self._models)
+        ]
+        if not masks:
+            raise RuntimeError("The models must have been called while calls were kept, got no call to count.")
+        return 1 - sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
 
     def _wrap(self, part: Any, name: str, stage: str) -> None:
         method = getattr(part, name)

@@ -10,8 +10,8 @@ import pyarrow as pa
 from benchmarks.random_checkpoints import POSITIONS, load_tokenizer, require_known
 from schemas.labels import TASKS
 from transforms.config import ModelConfig
-from transforms.models.huggingface import mark_pair
 from transforms.models.loading import load_engines
+from transforms.models.marking import mark_pair
 from transforms.models.resolving import resolve_models
 
 MAX_PAIRS: Final = 2

@@ -3,11 +3,12 @@
     python -m benchmarks.stages --input TEXTS --model small
     python -m benchmarks.stages --input TEXTS --model checkpoints
 
-Three things are measured on one thread, start-up left out and given beside:
+Four things are measured on one thread, start-up left out and given beside:
 
   stages    characters a second of read, split, tokenise, forward, decode and write, each alone; the slowest is named
   share     of the time of a whole run (from the file to Parquet, on Beam, as a worker of `klue-beam annotate` runs it)
             the part that is spent in the tokenizer and the models
+  padding   its share of the tokens that went through encoders
   overhead  sentences a second of the whole run against those of the bare models, called again on the very batches of
             tokens of that run and on nothing else
 """
@@ -216,13 +217,14 @@ def measure(call: argparse.Namespace, folder: Path, console: Console) -> None:
     watch = EngineWatch(worker.engines, keep_calls=True)
     run = worker.run("sample", documents)
     in_run = watch.tokenise.plus(watch.forward)
-    bare = watch.replay()
+    bare, padding = watch.replay(), watch.padding_share()
     watch.keep_calls = False
     console.print(
         f"{run.sentences} sentences of {call.input}, {run.characters} characters, {call.model}, {call.precision}, "
         f"at most {max_pairs} pairs a sentence, one thread, {describe_processor()}\n"
     )
     print_whole(console, run, in_run, bare)
+    console.print(f"padding: {padding:.2%} of the tokens that went through encoders")
     if call.command:
         print_command(console, run, bare, run_whole_command(folder, run))
     console.print()

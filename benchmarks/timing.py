@@ -4,9 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-import torch
-
-from beam_pipelines.driver import set_thread_variables
+from transforms.threads import use_threads
 
 Result = TypeVar("Result")
 
@@ -48,5 +46,4 @@ def time_call(work: Callable[[], Result]) -> tuple[Result, Spent]:
 
 def use_one_thread() -> None:
     """Keep this process, and those that it starts, to one thread of arithmetic each."""
-    set_thread_variables(1)
-    torch.set_num_threads(1)
+    use_threads(1)

@@ -1,8 +1,9 @@
 """Annotating sentences: the tasks as a pure function over record batches and as Beam transforms over chunks."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import apache_beam as beam
 import numpy as np
@@ -21,14 +22,18 @@ from transforms.models.loading import Engine, share_engines
 from transforms.models.resolving import resolve_models
 from transforms.tasks.entity import Entities
 
+MAX_PASS_BYTES: Final = 512 << 10
+"""So much text goes through the engines at once, four times a chunk's usual size. A chunk never cuts a document, but
+what a model keeps of all the sentences of a book would fill the memory."""
+
 
 def annotate(
     rows: pa.RecordBatch, engines: Sequence[Engine], *, keep_metadata: bool = False
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Annotate sentences with every task of the engines.
 
-    Identical sentences are annotated once. A sentence on which a model fails keeps its row, without that model's
-    columns and with a flag, and is named with the reason in the rejects.
+    Identical sentences of a pass (MAX_PASS_BYTES) are annotated once. A sentence on which a model fails keeps its row,
+    without that model's columns and with a flag, and is named with the reason in the rejects.
 
     Args:
       rows: batch of SENTENCE, possibly with columns of tasks that ran before.
@@ -47,6 +52,22 @@ def annotate(
             "`keep_metadata` must be given to every transform of a chain, got rows without the column `metadata`. "
             "Give it to the transforms before this one, too."
         )
+    parts = [_annotate_pass(part, engines, keep_metadata) for part in _cut_passes(rows)]
+    annotated, rejects = (pa.concat_batches(batches) for batches in zip(*parts, strict=True))
+    return annotated, rejects
+
+
+def _cut_passes(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut rows so that each part but for its last sentence has MAX_PASS_BYTES of text at most; no rows are one part."""
+    ends = np.cumsum(pc.binary_length(rows.column("text")).to_numpy(), dtype=np.int64)
+    cuts = np.flatnonzero(np.diff(ends // MAX_PASS_BYTES)) + 1
+    for begin, end in itertools.pairwise([0, *cuts.tolist(), rows.num_rows]):
+        yield rows.slice(begin, end - begin)
+
+
+def _annotate_pass(
+    rows: pa.RecordBatch, engines: Sequence[Engine], keep_metadata: bool
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     texts, first, inverse = _distinct_texts(rows)
     columns = {name: rows.column(name) for name in rows.schema.names}
     known = _read_entities(rows.column("entities").take(pa.array(first))) if "entities" in columns else None
@@ -76,7 +97,7 @@ def annotate(
     return annotated, pa.concat_batches(rejects)
 
 
-def _distinct_texts(rows: pa.RecordBatch) -> tuple[list[str], Ints, Ints]:
+def _distinct_texts(rows: pa.RecordBatch) -> tuple[tuple[str, ...], Ints, Ints]:
     """Find the distinct sentences, those with the same text and, where they are known, the same entities.
 
     Returns:
@@ -89,8 +110,8 @@ def _distinct_texts(rows: pa.RecordBatch) -> tuple[list[str], Ints, Ints]:
         entities = rows.column("entities")
         if not entities.take(pa.array(first)).take(pa.array(inverse)).equals(entities):
             every = np.arange(rows.num_rows)
-            return rows.column("text").to_pylist(), every, every
-    return encoded.dictionary.to_pylist(), first, inverse
+            return tuple(rows.column("text").to_pylist()), every, every
+    return tuple(encoded.dictionary.to_pylist()), first, inverse
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

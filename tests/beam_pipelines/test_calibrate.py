@@ -1,6 +1,7 @@
 """`klue-beam calibrate`: labelled rows in, a model folder whose spec holds what was fitted."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,34 @@ def test_a_model_without_mentions_has_no_bias_for_them(tmp_path: Path, capsys: p
     assert main(["--model", str(alone), "--tc_data", str(write_all(tmp_path)["tc"]), "--mention_bias", "-1"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "must be of a model with `mention_types`, got (). Leave them out." in said
+
+
+def test_rows_of_a_task_that_the_model_lacks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = tiny_checkpoint(tmp_path / "alone", tasks=("tc",))
+    before = ModelSpec.load(alone)
+    files = write_all(tmp_path, rows=20)
+    call = ["--model", str(alone), "--ner_data", str(files["ner"]), "--pair_context", "8"]
+    assert main(call) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "`calibrate` must have rows of the model's tasks, tc, got --ner_data. Leave it out." in said
+    assert ModelSpec.load(alone) == before
+
+
+def test_rows_longer_than_the_model_are_left_out(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are counted; what is fitted is what the others give."""
+    short = write_all(tmp_path, rows=40)["tc"]
+    rows = json.loads(short.read_text(encoding="utf-8"))
+    longer = [{**row, "guid": f"long-{n}", "title": row["title"] * 40} for n, row in enumerate(rows)]
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps(rows + longer, ensure_ascii=False), encoding="utf-8")
+    fitted = []
+    for data in (short, path):
+        assert main(["--model", str(model), "--threads", "1", "--tc_data", str(data)]) == 0
+        fitted.append(ModelSpec.load(model))
+    assert "left out as too long: tc" in " ".join(capsys.readouterr().err.split())
+    assert fitted[0] == fitted[1]
 
 
 def test_a_call_without_rows_or_without_a_model_is_refused(

@@ -7,9 +7,11 @@ import pytest
 from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.scheme import IOB2
 from sklearn.metrics import f1_score
+from transformers import AutoModelForSequenceClassification
 
 from beam_pipelines.evaluate import choose_rows, main
 from schemas.labels import DEPRELS, RELATIONS, TASKS, TOPICS
+from tests.tiny_checkpoints import save_checkpoint
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.config import ModelConfig
 from transforms.formats.klue import halve_examples, read_dp, read_ner, read_re, read_tc, split_dependency_examples
@@ -129,13 +131,7 @@ def test_re(files, model, tmp_path, capsys):
     path = str(files / "re.json")
     scores = evaluate(tmp_path, "--task", "re", "--data", path, "--model", model)
     assert scores["rows"] == 80
-    assert set(scores["metrics"]) == {
-        "micro_f1",
-        "auprc",
-        "mention_recall_PS",
-        "mention_recall_OG",
-        "mention_recall_POH",
-    }
+    assert set(scores["metrics"]) == {"micro_f1", "auprc"}
     assert scores["details"]["pairs_not_scored"] == 0
     assert "end_to_end_micro_f1" in scores["details"]
     examples = read_re(path)
@@ -213,6 +209,23 @@ def test_wrong_calls(files, model, capsys, arguments, message):
     call = [argument.format(files=files) for argument in arguments]
     assert main([*call, "--model", model]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_model_without_klues_relations_is_refused(files, tmp_path, capsys):
+    folder = save_checkpoint(tmp_path / "re", "bert-wordpiece", ("none", "likes"), AutoModelForSequenceClassification)
+    assert main(["--task", "re", "--data", str(files / "re.json"), "--re_model", str(folder)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "`--re_model` must have relations of KLUE-RE to be scored on its rows, got 'none, likes'. Name them" in said
+
+
+def test_no_number_is_null_in_the_json(files, model, tmp_path):
+    """A file without entities has no entity F1."""
+    path = tmp_path / "ner.tsv"
+    path.write_text("## a\t네\n네\tO\n\n", encoding="utf-8")
+    target = tmp_path / "scores.json"
+    assert main(["--task", "ner", "--data", str(path), "--model", model, "--threads", "1", "--json", str(target)]) == 0
+    scores = json.loads(target.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert scores["rows"] == 1
 
 
 def test_a_model_without_the_task_is_refused(files, tmp_path, capsys):

@@ -8,7 +8,7 @@ import torch
 
 from beam_pipelines.train import main
 from schemas.labels import TASKS
-from tests.klue_rows import write_all
+from tests.klue_rows import write_all, write_dp
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 from tests.transforms.test_annotate import make_rows
 from transforms.annotate import annotate
@@ -125,6 +125,12 @@ def test_a_model_goes_on_with_all_its_heads(base: Path, data: dict[str, Path], t
         (["--base", "/no/such"], "`base` must be a model folder, or a hub name"),
         (["--batch_tokens", "0"], "`batch_tokens` must be at least 1, got 0"),
         (["--threads", "0"], "`--threads` must be at least 1, got 0"),
+        (
+            ["--base", "scratch", "--frozen_layers", "0"],
+            "must be -1 with `--base scratch`, whose weights are random",
+        ),
+        (["--output", "tiny"], "`--output` must not be the name of an embedded model, which `--model tiny` would load"),
+        (["--device", "cuda"], "`device` must be one that torch"),
     ],
 )
 def test_a_wrong_call_is_refused(
@@ -156,6 +162,26 @@ def test_data_that_serves_no_task_is_refused(
     assert "`ner_raw` and `ner_forms` must be given together" in capsys.readouterr().err.replace("\n", " ").replace(
         "  ", " "
     )
+
+
+def test_a_tree_with_another_label_is_refused(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_dp(tmp_path / "dp.tsv", rows=10)
+    path.write_text(path.read_text(encoding="utf-8").replace("NP_AJT", "nsubj"), encoding="utf-8")
+    assert main(command(base, {"dp": path}, tmp_path / "model", tasks=("dp",))) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "A tree's deprels must be out of NP," in said
+    assert "got 'nsubj'. Correct the file, or give it as `dp_aux`" in said
+
+
+def test_fewer_pair_layers_of_a_model_are_kept(encoder: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    """`--pair_layers` holds for a base that has them, too; left out, they stay."""
+    base = tmp_path / "base"
+    assert main(command(encoder, data, base, "--pair_layers", "2", "--epochs", "re=0.01", tasks=("re",))) == 0
+    for more, expected in (([], 2), (["--pair_layers", "1"], 1)):
+        call = command(base, data, tmp_path / f"model-{expected}", "--epochs", "re=0.01", tasks=("re",))
+        at = call.index("--pair_layers")
+        assert main([*call[:at], *call[at + 2 :], *more]) == 0
+        assert ModelSpec.load(tmp_path / f"model-{expected}").pair_layers == expected
 
 
 def test_a_finished_model_is_not_overwritten(

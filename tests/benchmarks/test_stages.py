@@ -22,6 +22,7 @@ def test_stages_and_overhead(texts: str, model: str, capsys: pytest.CaptureFixtu
     assert re.search(r"slowest: \w+; \w+ is [\d.]+ times as fast", out)
     assert re.search(r"share of tokenise \+ forward in the time of the whole run: [\d.]+%", out)
     assert re.search(r"ratio of the whole run's speed to the bare models': [\d.]+ \([\d.]+ by CPU", out)
+    assert re.search(r"padding: [\d.]+% of the tokens", out)
     assert re.search(
         r"ratio of the command's speed \([\d.]+ sentences/s after its first shard\) to the bare models'", out
     )
@@ -50,6 +51,9 @@ def test_a_watch_sees_tokenizer_and_model_and_repeats_the_calls(model: str) -> N
     assert {"MultiTaskModel.forward", "TopicHead.forward", "RelationHead.score"} <= called
     n_calls, forward = len(watch.calls), watch.forward
     assert watch.replay().wall > 0
+    lengths = engine.tokenizer.encode(SENTENCES).pieces.lengths + engine.tokenizer.n_special
+    padded = sum(args[0].numel() for method, args, _ in watch.calls if method.__qualname__ == "MultiTaskModel.forward")
+    assert watch.padding_share() == pytest.approx(1 - lengths.sum() / padded)
     assert (len(watch.calls), watch.forward) == (n_calls, forward)
     watch.clear()
     with pytest.raises(RuntimeError, match="got no call to repeat"):

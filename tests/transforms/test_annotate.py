@@ -1,5 +1,6 @@
 """Annotating sentences: the same result however they come, within the contract, and what happens when a model fails."""
 
+import os
 import random
 import unicodedata
 from collections.abc import Sequence
@@ -384,6 +385,46 @@ def test_flags_come_in_one_order(engines: list[Engine]) -> None:
     assert found[:2] == ["splitter_fallback", "tc_windowed"]
     assert len(found) == len(set(found))
     assert rows.column("flags").to_pylist() == [["splitter_fallback"]]
+
+
+def test_rows_of_a_long_document_go_through_in_parts(engines: list[Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a batch is one pass or many, a sentence longer than a pass among them, the rows are the same."""
+    rows = make_rows([*TEXTS, *reversed(TEXTS)])
+    whole, _ = annotate(rows, engines)
+    sizes: list[int] = []
+    for size in (1 << 30, 200, 1):
+        monkeypatch.setattr("transforms.annotate.MAX_PASS_BYTES", size)
+        parts, rejects = annotate(rows, engines)
+        assert_same(parts.to_pylist(), whole.to_pylist())
+        assert rejects.num_rows == 0
+        sizes.append(parts.num_rows)
+    assert sizes == [rows.num_rows] * 3
+
+
+def test_engines_with_one_tokenizer_tokenise_once(folder: Path, tmp_path: Path) -> None:
+    """Engines of several models share a tokenizer that is the same; the result of a tuple is kept, a list's is not."""
+    other = tiny_checkpoint(tmp_path / "other", seed=3)
+    models = {task: str(folder if task == "tc" else other) for task in TASKS}
+    first, second = load_engines(resolve_models(ModelConfig(models=models)))
+    assert first.tokenizer is second.tokenizer
+    texts = tuple(TEXTS)
+    assert first.tokenizer.encode(texts) is second.tokenizer.encode(texts)
+    mutable = list(TEXTS)
+    before = first.tokenizer.encode(mutable)
+    mutable[0] = "다른 글"
+    assert first.tokenizer.encode(mutable).texts[0] == "다른 글"
+    assert before is not first.tokenizer.encode(mutable)
+    (alone,) = load_engines(make_config(folder, ["tc"]))
+    rows = annotate(make_rows(TEXTS), [first, second])[0]
+    assert rows["topic"].equals(annotate(make_rows(TEXTS), [alone])[0]["topic"])
+
+
+def test_a_worker_keeps_to_its_threads_on_any_runner(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokenizers' threads, too, which torch's number does not bound."""
+    for name in ("RAYON_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
+        monkeypatch.setenv(name, "unset")
+    share_engines(make_config(folder, ["tc"]), 1)
+    assert (os.environ["RAYON_NUM_THREADS"], os.environ["TOKENIZERS_PARALLELISM"]) == ("1", "false")
 
 
 def test_the_models_of_a_chain_stay_loaded(folder: Path) -> None:

@@ -150,10 +150,10 @@ def load_encoder(base: str) -> tuple[Any, TextTokenizer]:
         tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(base))
         config = AutoConfig.from_pretrained(base)
         options = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta") else {}
-        encoder = AutoModel.from_pretrained(base, use_safetensors=True, **options)
+        encoder = AutoModel.from_pretrained(base, weights_only=True, **options)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"`base` must be a model folder, or a hub name that can be reached, with a fast tokenizer and safetensors, "
+            f"`base` must be a model folder, or a hub name that can be reached, with a fast tokenizer, "
             f"got {base!r}: {error} Check the name, or fetch the encoder and give its folder."
         ) from error
     return encoder.float(), tokenizer

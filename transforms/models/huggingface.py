@@ -25,13 +25,14 @@ from transforms.models.engine import (
     entities_in_texts,
     require_finite,
 )
-from transforms.models.folders import MODEL_FILES
+from transforms.models.folders import MODEL_FILES, OLD_WEIGHTS
+from transforms.models.marking import mark_pair, rejoin_words
 from transforms.models.multitask import to_tensor
 from transforms.models.pieces import EncodedTexts, PaddedInputs, TextTokenizer, Units, index_chars, pad_units
 from transforms.models.precision import apply_precision
 from transforms.models.running import TokenBudget, run_packed
 from transforms.tasks.entity import Entities, decode_entities, drop_overlaps, no_entities
-from transforms.tasks.relation import decode_relations, list_candidate_pairs, marker_type
+from transforms.tasks.relation import decode_relations, list_candidate_pairs
 from transforms.tasks.topic import Floats, Topics, decode_topics
 
 AUTO_MODELS: Final = {
@@ -41,8 +42,6 @@ AUTO_MODELS: Final = {
 }
 
 KLUE_LABELS: Final = {"tc": TOPICS, "re": RELATIONS}
-
-KLUE_RE_TYPE: Final = {ours: theirs for theirs, ours in RE_TYPE_TO_ENTITY_TYPE.items()}
 
 
 def find_checkpoint(name: str) -> Path:
@@ -54,7 +53,10 @@ def find_checkpoint(name: str) -> Path:
     if (Path(name) / "config.json").is_file():
         return Path(name)
     try:
-        return Path(snapshot_download(name, allow_patterns=list(MODEL_FILES)))
+        folder = Path(snapshot_download(name, allow_patterns=list(MODEL_FILES)))
+        if not list(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=[*MODEL_FILES, OLD_WEIGHTS]))
+        return folder
     except (OSError, ValueError) as error:
         raise ValueError(
             f"A model must be an embedded name, a folder with a config.json or a hub name that can be reached, "
@@ -73,8 +75,7 @@ def load_checkpoint(task: str, folder: Path) -> tuple[Any, TextTokenizer]:
       The classifier, in fp32, and its tokenizer.
 
     Raises:
-      ValueError: if it has no label map, not the task's head, no fast tokenizer, or weights other than safetensors or
-        not all of them.
+      ValueError: if it has no label map, not the task's head, no fast tokenizer, or not all weights.
     """
     config = load_config(task, folder)
     kind, auto = AUTO_MODELS[task]
@@ -89,14 +90,10 @@ def load_checkpoint(task: str, folder: Path) -> tuple[Any, TextTokenizer]:
             f"`{task}_model` must name its labels, got {config.id2label[0]}, … in {folder}. "
             "Set id2label in its config.json to the labels in the order that it was trained with."
         )
-    if not list(folder.glob("*.safetensors")):
-        raise ValueError(
-            f"`{task}_model` must hold its weights as safetensors, got none in {folder}. "
-            "Save it again with save_pretrained(…, safe_serialization=True)."
-        )
     tokenizer = load_tokenizer(task, folder)
     try:
-        model, loading = auto.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
+        # Of a pytorch_model.bin nothing but tensors is read.
+        model, loading = auto.from_pretrained(folder, weights_only=True, output_loading_info=True)
     except Exception as error:  # the safetensors library raises one of its own
         raise ValueError(
             f"`{task}_model` must hold weights that fit its config.json, got {type(error).__name__} in {folder}: "
@@ -138,6 +135,19 @@ def load_tokenizer(task: str, folder: Path) -> TextTokenizer:
             f"`{task}_model` must have a fast tokenizer beside its weights, got none in {folder}: {error} "
             "Save the tokenizer there with save_pretrained, so that it has a tokenizer.json."
         ) from error
+
+
+def read_labels(task: str, folder: Path) -> tuple[str, ...]:
+    """Give the labels of a checkpoint, KLUE's names where they match.
+
+    Raises:
+      ValueError: if there is no config.json that transformers knows.
+    """
+    return _labels_of(task, load_config(task, folder))
+
+
+def _labels_of(task: str, config: Any) -> tuple[str, ...]:
+    return name_labels([str(config.id2label[i]) for i in range(len(config.id2label))], KLUE_LABELS.get(task, ()))
 
 
 def name_labels(labels: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -227,8 +237,7 @@ class CheckpointEngine:
         self.tasks = (task,)
         self.device = device if device is not None else torch.device("cpu")
         model, self.tokenizer = load_checkpoint(task, folder)
-        id2label = model.config.id2label
-        self.labels = name_labels([str(id2label[i]) for i in range(len(id2label))], KLUE_LABELS.get(task, ()))
+        self.labels = _labels_of(task, model.config)
         self.scheme = read_tag_scheme(self.labels) if task == "ner" else None
         self.budget, self.max_pairs, self.re_markers = TokenBudget(token_budget), max_pairs, re_markers
         room = self.tokenizer.tokenizer.model_max_length - self.tokenizer.n_special
@@ -323,6 +332,8 @@ class CheckpointEngine:
             for t, s, o in zip(text.tolist(), pairs.subject, pairs.object, strict=True)
         ]
         encoded = self.tokenizer.encode([text for text, _ in marked])
+        if self.re_markers == "klue":
+            encoded = rejoin_words(encoded, self.tokenizer)
         units, seen = self._pair_units(encoded, [span for _, span in marked])
         probabilities = np.zeros((len(marked), len(self.labels)), dtype=np.float32)
 
@@ -369,30 +380,3 @@ class CheckpointEngine:
 
 def _flags(task: str, failed: Bools, windows: Windows) -> Mapping[str, Bools]:
     return {f"{task}_failed": failed, f"{task}_windowed": windows.texts_in_windows(len(failed))}
-
-
-def mark_pair(text: str, entities: Entities, subject: int, object_: int, markers: str) -> tuple[str, tuple[int, int]]:
-    """Write markers around two entities of a sentence.
-
-    Args:
-      text: the sentence.
-      entities: its entities among others.
-      subject, object_: numbers of the two.
-      markers: one of RE_MARKERS.
-
-    Returns:
-      The marked text, and the half-open code points in it that hold both marked entities.
-    """
-    around = []
-    for number, role in ((subject, 0), (object_, 1)):
-        label = entities.labels[int(entities.label[number])]
-        kind = KLUE_RE_TYPE[marker_type(label)]
-        before, after = {
-            "klue": (("<subj>", "</subj>"), ("<obj>", "</obj>")),
-            "typed": ((f"<S:{kind}>", f"</S:{kind}>"), (f"<O:{kind}>", f"</O:{kind}>")),
-            "punctuation": ((f"@ * {kind} * ", " @"), (f"# ^ {kind} ^ ", " #")),
-        }[markers][role]
-        around.append((int(entities.begin[number]), int(entities.end[number]), before, after))
-    (b1, e1, before1, after1), (b2, e2, before2, after2) = sorted(around)
-    middle = before1 + text[b1:e1] + after1 + text[e1:b2] + before2 + text[b2:e2] + after2
-    return text[:b1] + middle + text[e2:], (b1, b1 + len(middle))

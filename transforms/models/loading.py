@@ -19,6 +19,7 @@ from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
 from transforms.models.precision import apply_precision, choose_device
 from transforms.tasks.entity import Entities
+from transforms.threads import use_threads
 
 _MODELS: Final = shared.Shared()
 """All models of a process hang on one token: with one each, later pipelines of the process loaded them again."""
@@ -32,6 +33,8 @@ _HEADS: Final = ("dependency",)
 
 class Engine(Protocol):
     """A loaded model that annotates texts with its tasks."""
+
+    tokenizer: TextTokenizer
 
     @property
     def tasks(self) -> Sequence[str]:
@@ -72,8 +75,16 @@ def load_engines(config: ModelConfig, device: torch.device | None = None) -> lis
                 if task == "dp"
                 else CheckpointEngine(task, folder, **options)
             )
+    _share_tokenizers(engines)
     # An engine that seeks relations between the entities of another runs after it.
     return sorted(engines, key=lambda engine: "re" in engine.tasks and "ner" not in engine.tasks)
+
+
+def _share_tokenizers(engines: Sequence[Engine]) -> None:
+    """Let engines whose tokenizers are alike have one, which tokenises the texts of a pass once for all of them."""
+    first: dict[str, TextTokenizer] = {}
+    for engine in engines:
+        engine.tokenizer = first.setdefault(engine.tokenizer.identify(), engine.tokenizer)
 
 
 def _limits(config: ModelConfig, device: torch.device | None) -> dict[str, Any]:
@@ -124,7 +135,7 @@ def share_engines(config: ModelConfig, threads: int, device: str = "auto") -> li
     Raises:
       ValueError: if the device is not there.
     """
-    torch.set_num_threads(threads)
+    use_threads(threads)
     where = choose_device(device, config.precision)
     with _LOADING:
         return _MODELS.acquire(_Kept).take(f"{where} {config!r}", lambda: load_engines(config, where))

@@ -1,12 +1,15 @@
 """One encoder with the heads of several tasks."""
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
 
 from transforms.models.heads import CharacterTagHead, DependencyHead, PairLayer, RelationHead, TopicHead
 from transforms.models.spec import ModelSpec, bio_tags
+
+BERT_LIKE: Final = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
+"""Kinds of encoders whose layers have BERT's parts and names."""
 
 
 class MultiTaskModel(nn.Module):
@@ -45,9 +48,9 @@ class MultiTaskModel(nn.Module):
             self.dependency: Any = parser
 
     def copy_pair_layers(self) -> None:
-        """Start the pair layers from the encoder's top layers, where these are BERT's."""
+        """Start the pair layers from the encoder's top layers, where these are laid out as BERT's."""
         layers = getattr(getattr(self.encoder, "encoder", None), "layer", None)
-        if "re" in self.spec.tasks and self.encoder.config.model_type == "bert" and layers is not None:
+        if "re" in self.spec.tasks and self.encoder.config.model_type in BERT_LIKE and layers is not None:
             for ours, theirs in zip(self.relation.layers, layers[len(layers) - self.spec.pair_layers :], strict=True):
                 cast("PairLayer", ours).copy_bert(theirs)
 

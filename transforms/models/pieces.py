@@ -1,6 +1,7 @@
 """Tokenising a batch of texts into flat arrays of pieces with exact code-point spans, and laying units of them out."""
 
 import dataclasses
+import hashlib
 import itertools
 import unicodedata
 from collections.abc import Sequence
@@ -114,6 +115,12 @@ class TextTokenizer:
         self.pad_id = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0)
         hidden = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
         self.hidden_id = int(hidden if hidden is not None else self.pad_id)
+        self._last: EncodedTexts | None = None
+
+    def identify(self) -> str:
+        """Give a digest of all that its results depend on."""
+        told = f"{self._backend.to_str()} {self.pad_id} {self.hidden_id}"
+        return hashlib.sha256(told.encode()).hexdigest()
 
     @property
     def n_special(self) -> int:
@@ -124,8 +131,12 @@ class TextTokenizer:
         """Tokenise texts in one call.
 
         Args:
-          texts: strings without lone surrogates.
+          texts: strings without lone surrogates. The same tuple as in the call before, which cannot have changed since,
+            gets the same result: several models with one tokenizer tokenise a text once.
         """
+        last = self._last
+        if last is not None and last.texts is texts:
+            return last
         chars = to_code_points(texts)
         encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
         offsets = np.zeros(len(texts) + 1, dtype=np.int64)
@@ -138,8 +149,10 @@ class TextTokenizer:
         spans = spans + np.repeat(chars.offsets[:-1], np.diff(offsets))[:, None]
         pieces = _locate(chars, ids, spans[:, 0], spans[:, 1], offsets)
         eojeols = find_eojeols(chars)
-        first, last = _eojeol_pieces(chars, pieces, eojeols)
-        return EncodedTexts(texts, chars, _find_joins(chars), pieces, eojeols, first, last)
+        first_piece, last_piece = _eojeol_pieces(chars, pieces, eojeols)
+        encoded = EncodedTexts(texts, chars, _find_joins(chars), pieces, eojeols, first_piece, last_piece)
+        self._last = encoded if isinstance(texts, tuple) else None
+        return encoded
 
 
 def _find_joins(chars: CodePoints) -> Bools:
@@ -179,6 +192,22 @@ def _eojeol_pieces(chars: CodePoints, pieces: Pieces, eojeols: Eojeols) -> tuple
     number = np.append(solid, -1)
     text_first = np.repeat(pieces.offsets[:-1], counts)
     return np.maximum(number[first] - text_first, -1), np.maximum(number[last] - text_first, -1)
+
+
+def replace_pieces(encoded: EncodedTexts, ids: Ints, keep: Bools) -> EncodedTexts:
+    """Give texts other pieces in the place of theirs.
+
+    Args:
+      encoded: the texts.
+      ids: vocabulary ids of all their pieces. Shape: (n_pieces,).
+      keep: which pieces stay; one that goes must have no code point of its own. Shape: (n_pieces,).
+    """
+    number = np.append(0, np.cumsum(keep))
+    old = encoded.pieces
+    piece_of_char = np.where(old.piece_of_char >= 0, number[old.piece_of_char + 1] - 1, -1)
+    pieces = Pieces(ids[keep], old.begin[keep], old.end[keep], number[old.offsets], piece_of_char)
+    first, last = _eojeol_pieces(encoded.chars, pieces, encoded.eojeols)
+    return dataclasses.replace(encoded, pieces=pieces, eojeol_first=first, eojeol_last=last)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

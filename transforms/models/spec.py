@@ -32,6 +32,10 @@ class Calibration:
     bias: tuple[float, ...] = ()
 
 
+PAIR_LAYERS: Final = 2
+"""So many layers run again for a pair unless a spec says otherwise."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """The shape of a multi-task model, stored beside its weights.
@@ -64,7 +68,7 @@ class ModelSpec:
     relations: tuple[str, ...] = RELATIONS
     deprels: tuple[str, ...] = DEPRELS
     char_positions: int = 6
-    pair_layers: int = 2
+    pair_layers: int = PAIR_LAYERS
     pair_context: int = 0
     arc_size: int = 256
     label_size: int = 64

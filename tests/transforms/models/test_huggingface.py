@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -27,6 +28,7 @@ from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.annotate import annotate
 from transforms.config import ModelConfig
 from transforms.models.checkpoint import load_model
+from transforms.models.folders import hash_folder
 from transforms.models.huggingface import read_tag_scheme
 from transforms.models.loading import load_engines
 from transforms.models.resolving import resolve_models
@@ -53,12 +55,16 @@ def load_plain(folder: Path, auto: Any) -> tuple[Any, Any]:
     return AutoTokenizer.from_pretrained(folder), auto.from_pretrained(folder).eval()
 
 
-def plain_probabilities(folder: Path, auto: Any, text: str) -> tuple[np.ndarray, Any]:
-    """The plain forward of transformers over one text."""
+def plain_probabilities(folder: Path, auto: Any, text: str, *, rejoined: bool = False) -> tuple[np.ndarray, Any]:
+    """The plain forward of transformers over one text; `rejoined` as KLUE-baseline reads marked ones."""
     tokenizer, model = load_plain(folder, auto)
     inputs = tokenizer(text, return_tensors="pt", return_offsets_mapping=True)
     offsets = inputs.pop("offset_mapping")[0].tolist()
     inputs.pop("token_type_ids", None)
+    if rejoined:
+        ids = tokenizer.convert_tokens_to_ids(rejoin(tokenizer, text))
+        ids = [tokenizer.cls_token_id, *ids, tokenizer.sep_token_id]
+        inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
     with torch.inference_mode():
         logits = model(**inputs).logits[0]
     return torch.softmax(logits, -1).numpy(), offsets
@@ -169,9 +175,31 @@ def mark(text: str, subject: dict[str, Any], object_: dict[str, Any], markers: s
     return text
 
 
+def rejoin(tokenizer: Any, text: str) -> list[str]:
+    """Tokenise a marked text; what stands right behind an end marker goes on with the word before it."""
+    tokens = tokenizer.tokenize(text)
+    for marker in ("</subj>", "</obj>"):
+        behind = text.partition(marker)[2]
+        at = tokens.index(marker) + 1
+        if not behind or behind[0] == " ":
+            continue
+        if tokens[at] == "\u2581":
+            tokens.pop(at)
+        elif tokens[at][0] == "\u2581":
+            tokens[at] = tokens[at][1:]
+        elif "\u2581" not in "".join(tokens) and "가" <= tokens[at][0] <= "힣":
+            tokens[at] = f"##{tokens[at]}"
+    return tokens
+
+
 @pytest.mark.parametrize(
     ("kind", "markers"),
-    [("bert-wordpiece", "klue"), ("roberta-bytes", "typed"), ("electra-wordpiece", "punctuation")],
+    [
+        ("bert-wordpiece", "klue"),
+        ("deberta-unigram", "klue"),
+        ("roberta-bytes", "typed"),
+        ("electra-wordpiece", "punctuation"),
+    ],
 )
 def test_relations_are_those_of_the_plain_forward(tmp_path: Path, kind: str, markers: str) -> None:
     """For each marker convention every candidate pair has the relation of the plain forward over its marked text."""
@@ -194,7 +222,8 @@ def test_relations_are_those_of_the_plain_forward(tmp_path: Path, kind: str, mar
         expected = []
         for _, i, j in sorted(pairs)[:4]:
             text = mark(row["text"], entities[i], entities[j], markers)
-            scores, _ = plain_probabilities(folder, AutoModelForSequenceClassification, text)
+            auto = AutoModelForSequenceClassification
+            scores, _ = plain_probabilities(folder, auto, text, rejoined=markers == "klue")
             if scores.argmax():
                 expected.append((i, j, labels[int(scores.argmax())], float(scores.max())))
         got = [(r["subject"], r["object"], r["label"]) for r in row["relations"]]
@@ -259,12 +288,35 @@ def test_a_checkpoint_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
         resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
 
 
-def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
-    """A pickle is never loaded."""
+def test_weights_that_are_no_safetensors_are_read_as_tensors(tmp_path: Path) -> None:
+    """A pytorch_model.bin gives the same topics, and other weights another hash."""
     folder = save_checkpoint(tmp_path / "tc", "bert-wordpiece", TOPICS, AutoModelForSequenceClassification)
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"`tc_model` must hold its weights as safetensors, got none in"):
+    models = {"tc": str(folder)}
+    expected, hashed = run(TEXTS, tasks=("tc",), models=models), hash_folder(folder)
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    assert run(TEXTS, tasks=("tc",), models=models) == expected
+    assert hash_folder(folder) != hashed
+
+
+class Harmful:
+    """What a pickle of it does when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_never_runs(tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path / "tc", "bert-wordpiece", TOPICS, AutoModelForSequenceClassification)
+    (folder / "model.safetensors").unlink()
+    torch.save({"classifier.weight": Harmful(tmp_path / "touched")}, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"weights that fit its config\.json, got UnpicklingError"):
         resolve_models(ModelConfig(tasks=("tc",), models={"tc": str(folder)}))
+    assert not (tmp_path / "touched").exists()
 
 
 def test_weights_without_the_head_are_refused(tmp_path: Path) -> None:

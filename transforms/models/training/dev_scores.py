@@ -10,6 +10,7 @@ from transforms.models.engine import Annotations, MultiTaskEngine
 from transforms.models.gold_pairs import score_gold_pairs
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
+from transforms.models.training.objectives import device_of
 from transforms.scoring import (
     Report,
     ScoredArc,
@@ -33,7 +34,7 @@ def score_dev_rows(
     """
     reports = {}
     for task, rows in examples.items():
-        engine = MultiTaskEngine(model, tokenizer, [task], token_budget=4096, max_pairs=64)
+        engine = MultiTaskEngine(model, tokenizer, [task], token_budget=4096, max_pairs=64, device=device_of(model))
         if task == "re":
             reports[task] = score_relations(rows, score_gold_pairs(engine, rows))
             continue

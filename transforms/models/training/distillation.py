@@ -16,6 +16,7 @@ from transforms.models.training.objectives import (
     Output,
     States,
     Tree,
+    device_of,
     tag_logits,
     tree_outputs,
     whole_units,
@@ -111,8 +112,14 @@ class TextObjective:
     def __init__(self, name: str, texts: Sequence[str], teacher: MultiTaskModel, tokenizer: TextTokenizer) -> None:
         self.name = name
         self.texts = list(texts)
-        self._parser = MultiTaskEngine(teacher, tokenizer, ["dp"], token_budget=4096, max_pairs=1)
+        self._parser = MultiTaskEngine(
+            teacher, tokenizer, ["dp"], token_budget=4096, max_pairs=1, device=device_of(teacher)
+        )
         self._parsed: dict[int, Tree] = {}
+
+    def known(self) -> bytes:
+        """See Objective: nothing."""
+        return b""
 
     def outputs(
         self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints

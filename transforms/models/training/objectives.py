@@ -105,6 +105,10 @@ class Objective(Protocol):
         """The text of each example."""
         ...
 
+    def known(self) -> bytes:
+        """Give all that is known of the texts: a run goes on only with the same."""
+        ...
+
     def outputs(
         self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
     ) -> dict[str, Output]:
@@ -155,6 +159,10 @@ class TopicObjective:
         self.texts = [example.text for example in examples]
         self.labels = np.array([topics.index(example.label) for example in examples])
 
+    def known(self) -> bytes:
+        """See Objective: the topics."""
+        return self.labels.tobytes()
+
     def outputs(
         self,
         model: MultiTaskModel,
@@ -176,6 +184,10 @@ class EntityObjective:
         self.texts = [example.text for example in examples]
         tag_ids = {tag: i for i, tag in enumerate(bio_tags(types))}
         self.tags = [np.array([IGNORE if tag is None else tag_ids[tag] for tag in e.tags]) for e in examples]
+
+    def known(self) -> bytes:
+        """See Objective: the tags."""
+        return b"".join(tags.tobytes() for tags in self.tags)
 
     def outputs(
         self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
@@ -208,6 +220,10 @@ class RelationObjective:
         self.texts = [example.text for example in examples]
         self.labels = np.array([relations.index(example.label) for example in examples])
         self.tag_ids = {tag: i for i, tag in enumerate(bio_tags(mention_types))}
+
+    def known(self) -> bytes:
+        """See Objective: the mentions and their relations."""
+        return repr([(example.subject, example.object, example.label) for example in self.examples]).encode()
 
     def outputs(
         self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
@@ -281,9 +297,18 @@ class DependencyObjective:
                     f"A tree must be over white-space-separated words, none its own head, got {example.guid}: "
                     f"{example.text[:40]!r}. Leave the sentence out."
                 )
+        if unknown := sorted({deprel for example in examples for deprel in example.deprels} - set(deprels)):
+            raise ValueError(
+                f"A tree's deprels must be out of {', '.join(deprels)}, got {unknown[0]!r}. Correct the file, or give "
+                "it as `dp_aux`, which has labels of its own."
+            )
         numbers = {deprel: number for number, deprel in enumerate(deprels)}
         self.trees = [Tree(np.array(e.heads), np.array([numbers[deprel] for deprel in e.deprels])) for e in examples]
         self.head = head
+
+    def known(self) -> bytes:
+        """See Objective: the trees."""
+        return b"".join(column.tobytes() for tree in self.trees for column in tree)
 
     def outputs(
         self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints

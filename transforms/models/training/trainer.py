@@ -265,6 +265,8 @@ def train(
                 model.eval()
                 on_checkpoint(step + 1)
     model.eval()
+    if first == len(batches):
+        on_checkpoint(first)  # it was cut off between its last checkpoint and its end
     return True
 
 
@@ -340,6 +342,7 @@ def _fingerprint(
     digests = {}
     for objective in objectives:
         digest = hashlib.sha256("\n".join(objective.texts).encode())
+        digest.update(objective.known())
         digests[objective.name] = [len(objective.texts), digest.hexdigest()]
     asked = [] if teacher is None else [teacher.sha256, teacher.weight]
     return json.dumps([dataclasses.asdict(config), dataclasses.asdict(model.spec), digests, asked], sort_keys=True)
@@ -355,6 +358,7 @@ def _checkpoint(
         "extra": extra.state_dict(),
         "optimizer": optimizer.state_dict(),
         "rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     fresh = path.with_suffix(".new")
     torch.save(state, fresh)
@@ -364,7 +368,7 @@ def _checkpoint(
 def _resume(path: Path, model: nn.Module, extra: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, weights_only=True, map_location="cpu")
     if state["fingerprint"] != fingerprint:
         raise ValueError(
             f"A run goes on only with the data and options that it began with; {path} is of another run. "
@@ -374,4 +378,6 @@ def _resume(path: Path, model: nn.Module, extra: nn.Module, optimizer: torch.opt
     extra.load_state_dict(state["extra"])
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["rng"])
+    if torch.cuda.is_available() and len(state["cuda_rng"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
     return int(state["step"])

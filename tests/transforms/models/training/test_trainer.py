@@ -95,6 +95,18 @@ def test_a_checkpoint_of_another_run_is_refused(base: Path, data: dict[str, Path
     changed["tc"].write_text(data["tc"].read_text(encoding="utf-8").replace("야구단", "농구단"), encoding="utf-8")
     with pytest.raises(ValueError, match="goes on only with the data and options"):
         run(base, changed, tmp_path / "run")
+    others = {
+        "tc": ("스포츠", "정치"),
+        "ner": ("-PS", "-OG"),
+        "re": ("no_relation", "per:title"),
+        "dp": ("_AJT", "_CNJ"),
+    }
+    for task, (old, new) in others.items():
+        changed = {**data, task: tmp_path / data[task].name}
+        text = data[task].read_text(encoding="utf-8")
+        changed[task].write_text(text.replace(old, new), encoding="utf-8")
+        with pytest.raises(ValueError, match="goes on only with the data and options"):
+            run(base, changed, tmp_path / "run")
 
 
 def test_batches_hold_each_example_once_an_epoch(base: Path, data: dict[str, Path]) -> None:
