@@ -5,10 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import BertConfig, BertModel
+from transformers import AutoModel, BertConfig, BertModel
 
+from tests.tiny_checkpoints import KINDS
 from transforms.models.heads import RelationHead
+from transforms.models.multitask import MultiTaskModel
 from transforms.models.precision import Int8Linear, apply_precision
+from transforms.models.spec import ModelSpec
 
 HIDDEN, LENGTHS = 32, (9, 17, 5)
 
@@ -102,3 +105,15 @@ def test_a_new_head_starts_from_the_encoder_layers_it_repeats() -> None:
     with torch.inference_mode():
         states = encoder(torch.arange(12)[None], output_hidden_states=True).hidden_states
         torch.testing.assert_close(run_layers(head, states[1][0]), states[3][0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bert-wordpiece", "roberta-bytes", "electra-wordpiece"])
+def test_encoders_laid_out_like_bert_lend_their_layers(kind: str) -> None:
+    """The pair layers of a new model over RoBERTa and ELECTRA start from its top layers, too."""
+    tokenizer, make_config = KINDS[kind]
+    encoder = AutoModel.from_config(make_config(vocab_size=len(tokenizer())))
+    model = MultiTaskModel(ModelSpec(name="new", tasks=("re",), pair_layers=1), encoder)
+    model.copy_pair_layers()
+    theirs = encoder.encoder.layer[-1]
+    assert torch.equal(model.relation.layers[0].query.weight, theirs.attention.self.query.weight)
+    assert torch.equal(model.relation.layers[0].down.weight, theirs.output.dense.weight)

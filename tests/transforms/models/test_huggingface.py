@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from transformers import (
 )
 
 import transforms.models
-from schemas.labels import NER_TYPES, RE_ONLY_TYPES, RELATIONS, TOPICS, UNRELATED_OBJECT_TYPES
+from schemas.labels import ENTITY_TYPES, NER_TYPES, RE_ONLY_TYPES, RELATIONS, TOPICS, UNRELATED_OBJECT_TYPES
 from schemas.sentence import SENTENCE
 from tests.tiny_checkpoints import KINDS, save_checkpoint
 from tests.tiny_models import SENTENCES, tiny_checkpoint
@@ -32,7 +33,8 @@ from transforms.models.folders import hash_folder
 from transforms.models.huggingface import read_tag_scheme
 from transforms.models.loading import load_engines
 from transforms.models.resolving import resolve_models
-from transforms.models.spec import ModelSpec
+from transforms.models.spec import ModelSpec, bio_tags
+from transforms.tasks.relation import marker_type
 
 TEXTS = (*SENTENCES, "네", "서울에 눈이 온다.", SENTENCES[0])
 
@@ -119,21 +121,30 @@ def plain_entities(text: str, probabilities: np.ndarray, offsets: list[tuple[int
     """Entities from a plain forward, character by character: (label, begin, end, score)."""
     meaning = [MEANING[scheme][label] for label in SCHEMES[scheme]]
     types = list(dict.fromkeys(m[2:] for m in meaning if m != "O"))
-    owner = {}
-    for token, (begin, end) in enumerate(offsets):
-        for char in range(begin, end):
-            owner[char] = token  # of several pieces of one character the last
+    owner = owners(offsets)
+    tags: dict[int, dict[str, float]] = {}
+    for char in (c for c in owner if not text[c].isspace()):
+        first = owner.get(char - 1) != owner[char] or text[char - 1].isspace()
+        here = tags.setdefault(char, {})
+        for label, p in zip(meaning, probabilities[owner[char]], strict=True):
+            name = label if first or label == "O" else f"I {label[2:]}"
+            here[name] = here.get(name, 0.0) + float(p)
+    return spans_of(tags, types)
+
+
+def owners(offsets: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """The token that each character is of, of several the last."""
+    return {char: token for token, (begin, end) in enumerate(offsets) for char in range(begin, end)}
+
+
+def spans_of(tags: dict[int, dict[str, float]], types: Sequence[str]) -> list[tuple]:
+    """Entities from the probabilities of each character's tags: (label, begin, end, score)."""
     found, span, before = [], [], None
-    for char in [*sorted(c for c in owner if not text[c].isspace()), None]:
+    for char in [*sorted(tags), None]:
         tag, scores = "O", None
         if char is not None:
-            first = owner.get(char - 1) != owner[char] or text[char - 1].isspace()
-            summed: dict[str, float] = {}
-            for label, p in zip(meaning, probabilities[owner[char]], strict=True):
-                name = label if first or label == "O" else f"I {label[2:]}"
-                summed[name] = summed.get(name, 0.0) + float(p)
-            tag = max(summed, key=lambda name: summed[name])
-            scores = [sum(p for name, p in summed.items() if name[2:] == kind) for kind in types]
+            tag = max(tags[char], key=lambda name: tags[char][name])
+            scores = [sum(p for name, p in tags[char].items() if name[2:] == kind) for kind in types]
         goes_on = tag[0] == "I" and before is not None and before[2:] == tag[2:]
         if span and not goes_on:
             mean = np.mean([s for _, s in span], axis=0)
@@ -364,17 +375,53 @@ def test_tag_schemes_map_types_to_klue() -> None:
     assert scheme.types == ("PS", "OG", "EVT", "DT")
 
 
+def check_entities(row: dict[str, Any], model: Any, hidden: torch.Tensor, offsets: list[tuple[int, int]]) -> None:
+    """The entities of a row are those of its characters' most probable tags."""
+    text, owner, seen, tags = row["text"], owners(offsets), Counter[int](), {}
+    names = [tag.replace("-", " ", 1) for tag in bio_tags(model.spec.ner_types)]
+    for char in sorted(c for c in owner if not text[c].isspace()):
+        where = (torch.tensor([n]) for n in (0, owner[char], seen[owner[char]]))
+        tags[char] = dict(zip(names, torch.softmax(model.entity(hidden, *where), -1)[0].tolist(), strict=True))
+        seen[owner[char]] += 1
+    expected = spans_of(tags, model.spec.ner_types)
+    assert [(e["label"], e["begin"], e["end"]) for e in row["entities"]] == [e[:3] for e in expected]
+    np.testing.assert_allclose([e["score"] for e in row["entities"]], [e[3] for e in expected], atol=1e-4)
+
+
+def check_relations(row: dict[str, Any], model: Any, lower: torch.Tensor, offsets: list[tuple[int, int]]) -> None:
+    """Each pair of entities that may be related has the relation that the head gives to it alone."""
+    owner, entities, expected = owners(offsets), row["entities"], []
+    for i, subject in enumerate(entities):
+        for j, object_ in enumerate(entities):
+            related = subject["label"] in UNRELATED_OBJECT_TYPES
+            if i == j or not related or object_["label"] in UNRELATED_OBJECT_TYPES[subject["label"]]:
+                continue
+            tokens = [owner[char] for e in (subject, object_) for char in (e["begin"], e["end"] - 1)]
+            types = [ENTITY_TYPES.index(marker_type(e["label"])) for e in (subject, object_)]
+            scores = torch.softmax(model.relation(lower[0], torch.tensor([[0, len(lower[0]), *tokens, *types]])), -1)[0]
+            if model.spec.relations[int(scores.argmax())] != "no_relation":
+                expected.append((i, j, model.spec.relations[int(scores.argmax())], float(scores.max())))
+    assert [(r["subject"], r["object"], r["label"]) for r in row["relations"]] == [e[:3] for e in expected]
+    np.testing.assert_allclose([r["score"] for r in row["relations"]], [e[3] for e in expected], atol=1e-4)
+
+
 def test_multi_task_engine_is_the_plain_forward_one_sentence_at_a_time(tmp_path: Path) -> None:
-    """Topics, tags and arcs of packed batches are those of the model called on each sentence alone."""
+    """Topics, entities, relations and arcs of packed batches are those of the model called on each sentence alone."""
     folder = tiny_checkpoint(tmp_path / "model")
+    # Mentions alone have another path into the entities; without them these are KLUE-NER's.
+    dataclasses.replace(ModelSpec.load(folder), min_mention_score=1.1).save(folder)
     model, _ = load_model(folder)
     plain = AutoTokenizer.from_pretrained(folder)
-    rows = run(TEXTS, models=dict.fromkeys(("tc", "ner", "re", "dp"), str(folder)), tasks=("tc", "ner", "dp"))
+    rows = run(TEXTS, models=dict.fromkeys(("tc", "ner", "re", "dp"), str(folder)), tasks=("tc", "ner", "re", "dp"))
+    assert sum(len(row["entities"]) for row in rows) > 5
+    assert sum(len(row["relations"]) for row in rows) > 5
     for row in rows:
         inputs = plain(row["text"], return_tensors="pt", return_offsets_mapping=True)
         offsets = inputs["offset_mapping"][0].tolist()
         with torch.inference_mode():
-            hidden, _ = model.encode(inputs["input_ids"], inputs["attention_mask"])
+            hidden, lower = model.encode(inputs["input_ids"], inputs["attention_mask"])
+            check_entities(row, model, hidden, offsets)
+            check_relations(row, model, lower, offsets)
             topic = torch.softmax(model.topic(hidden, inputs["attention_mask"]), -1)[0]
             words = row["text"].split()
             spans, begin = [], 0
