@@ -108,9 +108,12 @@ def save_checkpoint(folder: Path, kind: str, labels: Sequence[str], auto: Any, *
 class BaselineParser(nn.Module):
     """KLUE-baseline's parser written down plainly, one sentence at a time; its state dict is a `dp-model.bin`."""
 
-    def __init__(self, model: Any, hidden: int = 12, arc: int = 10, label: int = 6, layers: int = 1) -> None:
+    def __init__(
+        self, model: Any, hidden: int = 12, arc: int = 10, label: int = 6, layers: int = 1, pos: int = 0
+    ) -> None:
         super().__init__()
-        width = 2 * model.config.hidden_size
+        width = 2 * model.config.hidden_size + pos
+        self.pos_embedding = nn.Embedding(46, pos) if pos else None
         self.model = model
         self.encoder = nn.LSTM(width, hidden, layers, batch_first=True, bidirectional=True)
         self.decoder = nn.LSTM(hidden, hidden, layers, batch_first=True)
@@ -124,12 +127,15 @@ class BaselineParser(nn.Module):
         for name, bilinear_shape in shapes.items():
             self.bilinear.register_parameter(name, nn.Parameter(torch.randn(bilinear_shape)))
 
-    def forward(self, input_ids: Tensor, words: Sequence[tuple[int, int]]) -> tuple[Tensor, Callable[..., Tensor]]:
+    def forward(
+        self, input_ids: Tensor, words: Sequence[tuple[int, int]], tags: Sequence[int] = ()
+    ) -> tuple[Tensor, Callable[..., Tensor]]:
         """Score the heads of one sentence.
 
         Args:
           input_ids: Shape: (1, n_tokens).
           words: first and last token of each word.
+          tags: of each word, where the parser reads them.
 
         Returns:
           Arc scores, 0 for the root (n_words, n_words + 1); and what gives the logits of the labels (n_words, 38) of
@@ -137,6 +143,8 @@ class BaselineParser(nn.Module):
         """
         states = self.model(input_ids=input_ids)[0][0]
         read = torch.stack([torch.cat((states[first], states[last])) for first, last in [(0, 0), *words]])
+        if self.pos_embedding is not None:
+            read = torch.cat((read, self.pos_embedding(torch.tensor([45, *tags]))), 1)
         heads, (_, cells) = self.encoder(read.unsqueeze(0))
         start = self.hx_dense(torch.cat((cells[-2], cells[-1]), 1)).unsqueeze(0)
         start = torch.cat((start, torch.zeros(self.decoder.num_layers - 1, 1, start.shape[2])))

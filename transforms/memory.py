@@ -37,7 +37,7 @@ def keep_free_memory() -> None:
 
     Every tensor of a pass is freed at once. glibc learns to keep such memory, but not where the variable
     MALLOC_TRIM_THRESHOLD_ is set, as Dask sets it for its workers: then each tensor was fresh pages of the system, and
-    a worker took 2.5 times as long. What is free at a chunk's end goes back by `release_free_memory`.
+    a worker took twice as long. What is free at a chunk's end goes back by `release_free_memory`.
     """
     if _SET_OPTION is not None:
         _SET_OPTION(_MMAP_THRESHOLD, 32 << 20)  # the most that glibc takes

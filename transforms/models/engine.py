@@ -12,6 +12,7 @@ from schemas.labels import ENTITY_TYPES
 from transforms.codepoints import Bools, Eojeols, Ints, ranges
 from transforms.models.batching import Windows, count_max_pieces, cut_windows
 from transforms.models.multitask import MultiTaskModel, to_tensor
+from transforms.models.parts_of_speech import PosTagger
 from transforms.models.pieces import (
     EncodedTexts,
     PaddedInputs,
@@ -123,6 +124,8 @@ class MultiTaskEngine:
         self.entity_labels = (*spec.ner_types, *spec.mention_types)
         self._transitions = np.array(spec.tag_transitions) if spec.tag_transitions else None
         self.max_pieces = count_max_pieces(model.encoder, tokenizer)
+        reads_tags = "dp" in self.tasks and getattr(model.dependency, "reads_tags", False)
+        self._tagger = PosTagger() if reads_tags else None
 
     def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
         """Annotate texts with the engine's tasks.
@@ -290,11 +293,11 @@ class MultiTaskEngine:
         where = index_eojeols(encoded, text, inputs.n_prefix)
         if not where.n_eojeols.any():
             return
+        columns = [where.first, where.last, where.n_eojeols]
+        if self._tagger is not None:
+            columns.append(self._tagger.tag(encoded, text))
         arcs, dependents, candidates = self.model.dependency(
-            hidden[to_tensor(whole, self.device)],
-            to_tensor(where.first, self.device),
-            to_tensor(where.last, self.device),
-            to_tensor(where.n_eojeols, self.device),
+            hidden[to_tensor(whole, self.device)], *(to_tensor(column, self.device) for column in columns)
         )
         log_arcs = torch.log_softmax(self._calibrated("arc", arcs), -1)
         decode = decode_head_final if self.model.spec.head_final else decode_heads

@@ -22,11 +22,12 @@ from transforms.models.folders import PARSER_FILE
 from transforms.models.heads import bar_absent_heads
 from transforms.models.huggingface import load_config, load_tokenizer
 from transforms.models.multitask import MultiTaskModel
+from transforms.models.parts_of_speech import POS_TAGS
 from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import ModelSpec
 
 _ENCODER_PREFIX: Final = "model."
-_POS_PREFIX: Final = "pos_embedding."
+_POS_WEIGHT: Final = "pos_embedding.weight"
 _NOT_READ: Final = re.compile(r"metrics\.|model\.pooler\.|.*\b(position_ids|token_type_ids)$")
 """What such a file may hold beside weights that parsing reads: the states of metrics, the encoder's pooler, buffers."""
 
@@ -48,6 +49,7 @@ class KlueParserHead(nn.Module):
       arc_size, label_size: widths of the biaffine and the bilinear layer.
       encoder_layers, decoder_layers: of the two LSTMs.
       n_labels: how many dependency labels there are.
+      pos_size: width of the embedding of a word's last part of speech; 0 for a parser that does not read it.
     """
 
     def __init__(
@@ -59,9 +61,13 @@ class KlueParserHead(nn.Module):
         encoder_layers: int,
         decoder_layers: int,
         n_labels: int,
+        pos_size: int,
     ) -> None:
         super().__init__()
-        self.encoder = nn.LSTM(word_size, hidden_size, encoder_layers, batch_first=True, bidirectional=True)
+        if pos_size:
+            self.pos_embedding = nn.Embedding(len(POS_TAGS) + 1, pos_size)
+        self.reads_tags = pos_size > 0
+        self.encoder = nn.LSTM(word_size + pos_size, hidden_size, encoder_layers, batch_first=True, bidirectional=True)
         self.decoder = nn.LSTM(hidden_size, hidden_size, decoder_layers, batch_first=True)
         self.src_dense = nn.Linear(2 * hidden_size, hidden_size)
         self.hx_dense = nn.Linear(2 * hidden_size, hidden_size)
@@ -77,8 +83,10 @@ class KlueParserHead(nn.Module):
             bias=(n_labels,),
         )
 
-    def forward(self, hidden: Tensor, first: Tensor, last: Tensor, n_eojeols: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Score the heads; arguments and results as in DependencyHead."""
+    def forward(
+        self, hidden: Tensor, first: Tensor, last: Tensor, n_eojeols: Tensor, tags: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Score the heads; arguments and results as in DependencyHead, and `tags` as PosTagger gives them."""
         row = torch.arange(len(first), device=hidden.device).unsqueeze(-1)
         # KLUE-baseline counts the pieces of each eojeol, so that also a piece with no character of its own (a word's
         # mark) can be its first.
@@ -86,8 +94,11 @@ class KlueParserHead(nn.Module):
         first = torch.minimum(first, before + 1)
         words = torch.cat((hidden[row, first], hidden[row, last]), -1)
         root = hidden[:, :1].repeat(1, 1, 2)
+        read = torch.cat((root, words), 1)
+        if tags is not None:
+            read = torch.cat((read, self.pos_embedding(functional.pad(tags, (1, 0), value=len(POS_TAGS)))), -1)
         lengths = n_eojeols.clamp(min=1).cpu()
-        heads, memory = _read(self.encoder, torch.cat((root, words), 1), lengths + 1, None)
+        heads, memory = _read(self.encoder, read, lengths + 1, None)
         sources = functional.elu(self.src_dense(heads[:, 1:]))
         dependents, _ = _read(self.decoder, sources, lengths, self._start(memory))
         arc_dep, arc_head = functional.elu(self.arc_h(dependents)), functional.elu(self.arc_c(heads))
@@ -127,7 +138,7 @@ def _read(lstm: nn.LSTM, words: Tensor, lengths: Tensor, start: tuple[Tensor, Te
 
 
 def load_parser(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
-    """Read the folder of a parser that KLUE-baseline trained without parts of speech.
+    """Read the folder of a parser that KLUE-baseline trained, with parts of speech or without.
 
     Args:
       folder: config.json of the encoder, tokenizer, and the state dict.
@@ -170,12 +181,6 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             f"`dp_model` must hold a state dict, names with their weights, got a {type(state).__name__} with other "
             f"things in {path}. Save it again with torch.save(model.state_dict(), …)."
         )
-    if any(name.startswith(_POS_PREFIX) for name in state):
-        raise ValueError(
-            f"`dp_model` must be a parser that reads words alone, got one that reads parts of speech too, "
-            f"{_POS_PREFIX}weight in {path}. Train it again with KLUE-baseline's --no_pos, or with "
-            "`klue-beam train --task dp`."
-        )
     return {name: weight.float() for name, weight in state.items() if not _NOT_READ.match(name)}
 
 
@@ -189,7 +194,8 @@ def _build_head(word_size: int, weights: Mapping[str, Tensor], folder: Path) -> 
     if absent:
         raise ValueError(_misfit(f"no matrix {', '.join(absent[:_NAMES_SHOWN])}", folder))
     hidden, arc, label = (len(weights[name]) for name in (_HIDDEN, _ARC, _LABEL))
-    return KlueParserHead(word_size, hidden, arc, label, n_encoder, n_decoder, len(DEPRELS))
+    pos_size = weights[_POS_WEIGHT].shape[-1] if _POS_WEIGHT in weights else 0
+    return KlueParserHead(word_size, hidden, arc, label, n_encoder, n_decoder, len(DEPRELS), pos_size)
 
 
 def _compare(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], folder: Path) -> None:

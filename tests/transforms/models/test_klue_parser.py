@@ -10,17 +10,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from mecab import MeCab
 from torch import Tensor
 from transformers import AutoTokenizer
 
 from schemas.labels import DEPRELS
 from schemas.sentence import SENTENCE
 from tests.tiny_checkpoints import BaselineParser, save_parser
-from tests.tiny_models import SENTENCES
+from tests.tiny_models import SENTENCES, tiny_tokenizer
 from transforms.annotate import annotate
 from transforms.config import ModelConfig
 from transforms.models.folders import hash_folder
 from transforms.models.loading import load_engines
+from transforms.models.parts_of_speech import POS_TAGS, PosTagger
+from transforms.models.pieces import TextTokenizer
 from transforms.models.resolving import resolve_models
 from transforms.tasks.dependency import are_trees
 from transforms.tasks.topic import Floats
@@ -50,9 +53,40 @@ def read_plainly(folder: Path, parser: BaselineParser, text: str) -> tuple[Tenso
         words.append((token, token + n_pieces - 1))
         token += n_pieces
     input_ids = tokenizer(text, return_tensors="pt")["input_ids"]
+    tags = tag_plainly(text) if parser.pos_embedding is not None else ()
     assert token + 1 == input_ids.shape[1], "the pieces of the eojeols are those of the sentence"
     with torch.inference_mode():
-        return parser(input_ids, words)
+        return parser(input_ids, words, tags)
+
+
+TAG_NAMES = (
+    "NNG NNP NNB NP NR VV VA VX VCP VCN MMA MMD MMN MAG MAJ JC IC JKS JKC JKG JKO JKB JKV JKQ JX EP EF EC ETN ETM "
+)
+TAG_NAMES += "XPN XSN XSV XSA XR SF SP SS SE SO SL SH SW SN NA"
+
+
+def tag_plainly(text: str) -> list[int]:
+    """The last part of speech of each word, in KLUE's names, numbered as KLUE-baseline does."""
+    tags, begin = [], 0
+    for word in text.split():
+        begin = text.index(word, begin)
+        inside = [m.feature.pos for m in MeCab().parse(text) if begin <= m.span.start < begin + len(word)]
+        name = inside[-1].split("+")[-1]
+        name = {"NNBC": "NNB", "MM": "MMD", "SSO": "SS", "SSC": "SS", "SC": "SP", "SY": "SW"}.get(name, name)
+        tags.append(TAG_NAMES.split().index(name))
+        begin += len(word)
+    return tags
+
+
+def test_the_last_morpheme_names_an_eojeol() -> None:
+    """Padded with what stands for none; also of a text without eojeols, and of one that MeCab does not know."""
+    encoded = TextTokenizer(tiny_tokenizer()).encode(("서울에 눈이 온다.", "", "그 책은 3권이다!", "ㅤ \u200b"))
+    tags = PosTagger().tag(encoded, np.array([2, 0, 1, 3]))
+    names = [[POS_TAGS[tag] if tag < len(POS_TAGS) else "" for tag in row] for row in tags.tolist()]
+    assert names[0] == ["MMD", "JX", "SF"]
+    assert names[1] == ["JKB", "JKS", "SF"]
+    assert names[2] == ["", "", ""]
+    assert all(name for name in names[3][: encoded.eojeols.offsets[4] - encoded.eojeols.offsets[3]])
 
 
 def find_best_tree(log_probabilities: Floats) -> list[int]:
@@ -65,12 +99,18 @@ def find_best_tree(log_probabilities: Floats) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "layers"),
-    [("bert-wordpiece", 1), ("electra-wordpiece", 2), ("roberta-bytes", 1), ("deberta-unigram", 1)],
+    ("kind", "layers", "pos"),
+    [
+        ("bert-wordpiece", 1, 0),
+        ("bert-wordpiece", 1, 8),
+        ("electra-wordpiece", 2, 0),
+        ("roberta-bytes", 1, 0),
+        ("deberta-unigram", 1, 0),
+    ],
 )
-def test_trees_are_those_of_the_plain_forward(tmp_path: Path, kind: str, layers: int) -> None:
+def test_trees_are_those_of_the_plain_forward(tmp_path: Path, kind: str, layers: int, pos: int) -> None:
     """In batches of several lengths, heads are the plain forward's best tree; labels and scores are its own."""
-    parser = save_parser(tmp_path, kind, layers=layers)
+    parser = save_parser(tmp_path, kind, layers=layers, pos=pos)
     for row in parse(tmp_path):
         arcs, label = read_plainly(tmp_path, parser, row["text"])
         n = len(arcs)
@@ -139,9 +179,9 @@ def test_the_weights_are_part_of_the_model_s_hash(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (
-            lambda state: state.update({"pos_embedding.weight": torch.zeros(46, 256)}),
-            r"must be a parser that reads words alone, got one that reads parts of speech too, pos_embedding.weight in "
-            r".*Train it again with KLUE-baseline's --no_pos, or with `klue-beam train --task dp`\.",
+            lambda state: state.update({"pos_embedding.weight": torch.zeros(40, 8)}),
+            r"got weights of another shape: dependency.pos_embedding.weight \(40, 8\) instead of \(46, 8\), "
+            r"dependency.encoder.weight_ih_l0 \(48, 32\) instead of \(48, 40\)",
         ),
         (lambda state: state.pop("hx_dense.bias"), r"got weights missing: dependency.hx_dense.bias in .*Save model"),
         (lambda state: state.pop("arc_c.weight"), r"got no matrix arc_c.weight in"),
