@@ -8,7 +8,6 @@ ROOMS = ("schemas", "transforms", "beam_pipelines")
 
 GCP = ["apache-beam[gcp]>=2.77", "smart_open[gcs]>=7.0"]
 AWS = ["apache-beam[aws]>=2.77", "smart_open[s3]>=7.0"]
-ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]
 KIWI = ["kiwipiepy>=0.24"]
 DEV = [
     *GCP,
@@ -61,10 +60,9 @@ setup(
     extras_require={
         "gcp": GCP,
         "aws": AWS,
-        "onnx": ONNX,
         "kiwi": KIWI,
         "dev": DEV,
-        "all": [*GCP, *AWS, *ONNX, *KIWI],
+        "all": [*GCP, *AWS, *KIWI],
     },
     entry_points={"console_scripts": ["klue-beam = beam_pipelines.cli:main"]},
     classifiers=[

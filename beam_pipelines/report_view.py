@@ -12,17 +12,20 @@ from transforms.scoring import Confusion, LabelScore, MentionRecall, Mistake, Re
 
 PUBLISHED: Final[Mapping[str, Mapping[str, float]]] = {
     "tc": {"macro_f1": 85.73},
-    "ner": {"entity_f1": 83.97, "character_f1": 91.39},
+    "ner": {"entity_f1": 83.97, "character_f1": 91.39, "character_f1_with_outside": 91.39},
     "re": {"micro_f1": 66.44, "auprc": 66.17},
     "dp": {"uas_macro_f1": 89.96, "las_macro_f1": 88.05},
 }
-"""KLUE-BERT-base on the whole official dev sets: Park et al., 2021, https://arxiv.org/abs/2105.09680."""
+"""KLUE-BERT-base on the whole official dev sets: Park et al., 2021, https://arxiv.org/abs/2105.09680.
+
+Of characters the paper says that O is left out, and its code (KLUE-baseline) averages it in: the score stands beside both.
+"""
 
 METRIC_NAMES: Final[Mapping[str, str]] = {
     "macro_f1": "macro F1",
     "entity_f1": "entity macro F1",
     "character_f1": "character macro F1",
-    "character_f1_with_outside": "character macro F1, O averaged in",
+    "character_f1_with_outside": "character macro F1, O averaged in as KLUE's code does",
     "entity_micro_f1": "entity micro F1",
     "micro_f1": "micro F1 without no_relation, gold pairs",
     "auprc": "AUPRC, gold pairs",

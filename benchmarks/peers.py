@@ -5,8 +5,9 @@
     python -m benchmarks.peers --input TEXTS --model small --peer_size base
 
 Peers are (a) `transformers.pipeline` over all sentences, batch_size 32, for TC, NER and RE, with a plain forward in
-batches of 32 for DP, and (b) Beam's `RunInference` with its Hugging Face handlers on the runner that `klue-beam
-annotate` uses. All models of the peers are random checkpoints made on the spot: speed does not depend on training.
+batches of 32 for DP, (b) Beam's `RunInference` with its Hugging Face handlers on the runner that `klue-beam annotate`
+uses, and (c) datatrove, each pipeline a step of its own. All models of the peers are random checkpoints made on the
+spot: speed does not depend on training.
 
 All sides do the same work. RE is asked about the same pairs, at most two a sentence: those that the multi-task model
 finds (with `--model checkpoints`, those of the embedded `small`). Peers get the marked sentences ready made, and of DP
