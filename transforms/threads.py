@@ -2,8 +2,6 @@
 
 import os
 
-import torch
-
 
 def set_thread_variables(threads: int) -> None:
     """Set what libraries read when they are loaded, here and in the processes that inherit it.
@@ -17,5 +15,7 @@ def set_thread_variables(threads: int) -> None:
 
 def use_threads(threads: int) -> None:
     """Keep this process, and those that it starts, to so many threads of arithmetic and of tokenising."""
+    import torch  # noqa: PLC0415  the driver's own process, which sets the variables alone, never needs it
+
     set_thread_variables(threads)
     torch.set_num_threads(threads)
