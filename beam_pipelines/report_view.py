@@ -18,7 +18,7 @@ PUBLISHED: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """KLUE-BERT-base on the whole official dev sets: Park et al., 2021, https://arxiv.org/abs/2105.09680.
 
-Of characters the paper says that O is left out, and its code (KLUE-baseline) averages it in: the score stands beside both.
+Of characters KLUE-baseline says that O is left out, and its code averages it in: the score stands beside both.
 """
 
 METRIC_NAMES: Final[Mapping[str, str]] = {

@@ -210,6 +210,21 @@ def test_a_lower_precision_gives_the_same_labels_in_any_batch(checkout: Path, mo
     assert total.share == 1 if can_pack("bf16") else total.share > 0.99
 
 
+def test_a_model_cast_to_bf16_as_a_whole_gives_most_labels(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU runs, and a processor whose products cannot be packed; here on this one."""
+    rows = read_sample(checkout)
+    models = dict.fromkeys(TASKS, "tiny")
+    expected, _ = annotate(rows, load_engines(resolve_models(ModelConfig(models=models))))
+    monkeypatch.setattr("transforms.models.precision.can_pack", lambda precision: False)
+    engines = load_engines(resolve_models(ModelConfig(models=models, precision="bf16")))
+    assert {weight.dtype for weight in engines[0].model.parameters()} == {torch.bfloat16}
+    found, rejects = annotate(rows, engines)
+    total = sum(compare_labels(found, expected).values(), Agreement(0, 0, 0))
+    assert rejects.num_rows == 0
+    assert total.expected > 10 * SENTENCES
+    assert total.share > 0.97
+
+
 def test_int8_gives_most_labels_that_fp32_gives(checkout: Path) -> None:
     """The embedded model on the bundled sample, in the 7 bits of a processor without instructions for 8, too."""
     rows = read_sample(checkout)
