@@ -104,8 +104,8 @@ def count_characters(
 ) -> LabelCounts:
     """Count character tags over NER_TAGS, white space left out.
 
-    KLUE-NER's character F1 is the macro F1 of these counts without O (`without_label(counts, 0)`); so says KLUE-baseline,
-    whose code averages O in.
+    KLUE-NER's character F1 is the macro F1 of these counts without O (`without_label(counts, 0)`). So says
+    KLUE-baseline, whose code averages O in.
 
     Raises:
       ValueError: if a sentence's tags are not as many as its characters.
