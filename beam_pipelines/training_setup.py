@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -50,8 +51,6 @@ from transforms.models.training.weak_entities import (
     read_raw_sentences,
     save_entities,
 )
-
-WEAK_ENTITIES_FILE: Final = "weak_entities.jsonl"
 
 SCRATCH: Final = "scratch"
 """The base that is none."""
@@ -206,7 +205,7 @@ def load_objectives(
         gold = read_ner(data["ner"])
         objectives.append(EntityObjective("ner", gold, spec.ner_types))
         if "ner_raw" in data and "ner_forms" in data:
-            weak = _weak_entities(data, gold, folder / WEAK_ENTITIES_FILE)
+            weak = _weak_entities(data, gold, folder)
             objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
     if "re" in tasks:
         rows = swap_mentions(read_re(data["re"]), swap_share, seed)
@@ -230,11 +229,14 @@ def load_objectives(
     return objectives
 
 
-def _weak_entities(data: Mapping[str, str], gold: Sequence[EntityExample], path: Path) -> list[EntityExample]:
+def _weak_entities(data: Mapping[str, str], gold: Sequence[EntityExample], folder: Path) -> list[EntityExample]:
+    """Label sentences weakly, which takes minutes; a run that goes on with the same files finds them in its folder."""
+    texts, forms = read_raw_sentences(data["ner_raw"], gold), read_form_table(data["ner_forms"])
+    asked = repr((texts, forms, [(example.text, example.tags) for example in gold]))
+    path = folder / f"weak_entities-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.jsonl"
     if not path.exists():
-        texts = read_raw_sentences(data["ner_raw"], gold)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_entities(path, label_weakly(texts, read_form_table(data["ner_forms"]), gold))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_entities(path, label_weakly(texts, forms, gold))
     return load_entities(path)
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from beam_pipelines.train import main
 from schemas.labels import TASKS
 from tests.beam_pipelines.test_train import command, losses
-from tests.klue_rows import write_all
+from tests.klue_rows import PEOPLE, PLACES, write_all
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 from tests.transforms.test_annotate import make_rows
 from transforms.annotate import annotate
@@ -98,6 +98,29 @@ def trees(folder: Path) -> list[tuple[int, str]]:
 def share_of(found: list[tuple[int, str]], goal: list[tuple[int, str]]) -> float:
     """Say how many of the arcs, with their labels, are the goal's."""
     return sum(ours == theirs for ours, theirs in zip(found, goal, strict=True)) / len(goal)
+
+
+def test_raw_sentences_are_labelled_once(
+    base: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that goes on finds their labels in its folder; with another table of forms they are made anew."""
+    raw, forms = tmp_path / "raw.tsv", tmp_path / "forms.tsv"
+    texts = [f"{PEOPLE[i % 10]} 씨는 {PLACES[i % 5]}에서 {i + 300}명을 만났다." for i in range(40)]
+    raw.write_text("".join(f"raw-{i}\t{text}\n" for i, text in enumerate(texts)), encoding="utf-8")
+    lines = ["form\tlabel\ttrain_freq", *(f"{name}\tPS_NAME\t9" for name in PEOPLE)]
+    forms.write_text("\n".join([*lines, *(f"{name}\tLCP_CITY\t9" for name in PLACES)]) + "\n", encoding="utf-8")
+    call = command(base, data, tmp_path / "model", "--stop_after", "1", "--epochs", "ner_raw=1", tasks=("ner",))
+    at = call.index("--data") + 1
+    call = [*call[:at], f"ner_raw={raw}", f"ner_forms={forms}", *call[at:]]
+    assert main(call) == 0
+    (kept,) = (tmp_path / "model").glob("weak_entities-*.jsonl")
+    assert "ner_raw 40" in said(capsys)
+    written = kept.stat().st_mtime_ns
+    assert main(call) == 0
+    assert kept.stat().st_mtime_ns == written
+    forms.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    main(call)
+    assert len(list((tmp_path / "model").glob("weak_entities-*.jsonl"))) == 2
 
 
 def test_a_student_begins_as_its_teachers_layers(base: Path, data: dict[str, Path], tmp_path: Path) -> None:
