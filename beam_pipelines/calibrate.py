@@ -83,12 +83,13 @@ def main(argv: Sequence[str]) -> int:
         objectives = [load_half(task, path, spec) for task, path in files.items()]
         spec.save(folder)
         model, tokenizer = load_model(folder)
-        left_out = {o.name: len(o.texts) - len(list_short_texts(o.texts, model, tokenizer)) for o in objectives}
+        rows = [(objective, list_short_texts(objective.texts, model, tokenizer)) for objective in objectives]
+        left_out = {objective.name: len(objective.texts) - len(index) for objective, index in rows}
         if any(left_out.values()):
             counts = ", ".join(f"{name} {count:,}" for name, count in left_out.items() if count)
             console.print(f"left out as too long: {counts}", highlight=False)
         with console.status("fitting"):
-            fitted = fit(model, tokenizer, objectives, files.get("ner"))
+            fitted = fit(model, tokenizer, rows, files.get("ner"))
     except (OSError, ValueError) as error:
         console.print(f"[red]{escape(str(error))}[/red]", highlight=False)
         return 2
@@ -127,13 +128,12 @@ def set_by_hand(spec: ModelSpec, args: argparse.Namespace) -> ModelSpec:
 
 
 def fit(
-    model: MultiTaskModel, tokenizer: TextTokenizer, objectives: Sequence[Objective], ner_data: str | None
+    model: MultiTaskModel, tokenizer: TextTokenizer, rows: Sequence[tuple[Objective, Ints]], ner_data: str | None
 ) -> ModelSpec:
-    """Fit all that the rows can tell; gives the model's spec with it."""
-    every = [(objective, list_short_texts(objective.texts, model, tokenizer)) for objective in objectives]
-    fitted = calibrate(model, tokenizer, every, model.spec.relations, NO_RELATION)
+    """Fit all that rows can tell, labelled ones with the numbers of those to fit on; gives the model's spec with it."""
+    fitted = calibrate(model, tokenizer, rows, model.spec.relations, NO_RELATION)
     head_final = model.spec.head_final
-    for objective in objectives:
+    for objective, _ in rows:
         if isinstance(objective, DependencyObjective):
             trees = [tree.heads[None] for tree in objective.trees]
             head_final = all(are_head_final(heads, heads >= 0).all() for heads in trees)

@@ -5,13 +5,11 @@
 Both forms annotate the same chunks in turn in this process, so that whatever else the machine does falls on both. Each
 kind of label is compared by itself: entities by span and label, relations by both spans and label, heads and
 dependency labels by eojeol. The share is the F1 of one form's labels against the other's, which is the accuracy where
-each sentence or eojeol has one label. Exit code 1 if that of all labels together is below --at_least.
+each sentence or eojeol has one label. Exit code 1 if that of a kind is below --at_least.
 """
 
 import argparse
 import dataclasses
-import functools
-import operator
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -33,8 +31,6 @@ from transforms.models.resolving import resolve_models
 from transforms.plan import make_plan
 from transforms.read import read_shard
 from transforms.split import load_splitter, split_sentences
-
-TOGETHER: Final = "together"
 
 WARM_UP_SENTENCES: Final = 8
 """Annotated before the clocks start: what is made once, at the first pass, is no part of the speed."""
@@ -77,17 +73,13 @@ def read_sentences(inputs: Sequence[str], sentences: int) -> Iterator[pa.RecordB
                 return
 
 
-def add_up(agreements: dict[str, Agreement]) -> Agreement:
-    """Count the labels of all kinds together."""
-    return functools.reduce(operator.add, agreements.values())
-
-
 def make_table(precision: str, agreements: dict[str, Agreement]) -> Table:
-    """Lay out the agreement by kind of label."""
+    """Lay out the agreement by kind of label, and of all labels together."""
     table = Table("labels", "fp32", precision, "in both", "share, %", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for kind, found in {**agreements, TOGETHER: add_up(agreements)}.items():
+    together = sum(agreements.values(), Agreement(0, 0, 0))
+    for kind, found in {**agreements, "together": together}.items():
         numbers = [f"{number:,}" for number in (found.expected, found.found, found.same)]
         table.add_row(kind, *numbers, f"{100 * found.share:.2f}")
     return table
@@ -108,7 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where both run (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of this process (default: %(default)s)")
     parser.add_argument("--at_least", type=float, default=99.5, metavar="PERCENT",
-                        help="a smaller share of all labels together is a failure (default: %(default)s)")  # fmt: skip
+                        help="a kind of label with a smaller share is a failure (default: %(default)s)")  # fmt: skip
     return parser
 
 
@@ -116,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print the table.
 
     Returns:
-      0, or 1 if the share of all labels together is below `--at_least`.
+      0, or 1 if a share is below `--at_least`.
 
     Raises:
       ValueError: on inputs, a model or a device that cannot be had.
@@ -152,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"sentences a second: {rates}; {call.precision} / fp32 {forms[0].seconds / forms[1].seconds:.2f}",
         soft_wrap=True,
     )
-    return int(100 * add_up(agreements).share < call.at_least)
+    return int(any(100 * found.share < call.at_least for found in agreements.values()))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def test_fp32_agrees_with_itself_in_every_task(arguments: list[str], capsys: pyt
 
 
 def test_a_share_below_the_bound_is_a_failure(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """The exit code says whether the share of all labels reaches it; they are the sum of the kinds."""
+    """The exit code says whether each kind's share reaches it; all labels together are the sum of the kinds."""
     for bound in (0.0, 100.1):
         code = main([*arguments, "--precision", "int8", "--sentences", "4", "--at_least", str(bound)])
         table = read_table(capsys.readouterr().out)

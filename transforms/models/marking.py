@@ -61,25 +61,24 @@ def rejoin_words(encoded: EncodedTexts, tokenizer: TextTokenizer) -> EncodedText
 
     Reference: KLUE-baseline, https://github.com/KLUE-benchmark/KLUE-baseline (its data processor of KLUE-RE).
     """
-    vocabulary = tokenizer.tokenizer.get_vocab()
-    names = tokenizer.tokenizer.convert_ids_to_tokens
-    unknown = tokenizer.tokenizer.unk_token_id
+    id_of, name_of = tokenizer.tokenizer.convert_tokens_to_ids, tokenizer.tokenizer.convert_ids_to_tokens
+    markers = {marker: id_of(marker) for marker in _END_MARKERS}
     kind = type(tokenizer.tokenizer.backend_tokenizer.model).__name__
-    if kind not in ("WordPiece", "Unigram") or not all(marker in vocabulary for marker in _END_MARKERS):
+    if kind not in ("WordPiece", "Unigram") or tokenizer.tokenizer.unk_token_id in markers.values():
         return encoded
     ids, offsets = encoded.pieces.ids.copy(), encoded.pieces.offsets
     keep = np.ones(len(ids), dtype=bool)
     for text, begin, end in zip(encoded.texts, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        for marker in _END_MARKERS:
+        for marker, marker_id in markers.items():
             behind = text[text.index(marker) + len(marker) :]
-            here = begin + np.flatnonzero(ids[begin:end] == vocabulary[marker])[:1] + 1
+            here = begin + np.flatnonzero(ids[begin:end] == marker_id)[:1] + 1
             if not behind or behind[0] == " " or not len(here) or here[0] == end:
                 continue
-            token = names(int(ids[here[0]]))
+            token = name_of(int(ids[here[0]]))
             if kind == "Unigram" and token == _WORD_MARK:
                 keep[here[0]] = False
             elif kind == "Unigram" and token.startswith(_WORD_MARK):
-                ids[here[0]] = vocabulary.get(token.removeprefix(_WORD_MARK), unknown)
+                ids[here[0]] = id_of(token.removeprefix(_WORD_MARK))
             elif kind == "WordPiece" and _HANGUL[0] <= token[0] <= _HANGUL[1]:
-                ids[here[0]] = vocabulary.get(_REST_MARK + token, unknown)
+                ids[here[0]] = id_of(_REST_MARK + token)
     return replace_pieces(encoded, ids, keep)

@@ -53,8 +53,9 @@ class PosTagger:
 
     def _tag_text(self, text: str, begin: Ints, end: Ints) -> Ints:
         morphemes = self._parse(text)
-        starts = np.array([morpheme.span.start for morpheme in morphemes], dtype=np.int64)
         names = [morpheme.feature.pos.rpartition("+")[2] for morpheme in morphemes]
-        numbers = np.array([self._numbers.get(name, _UNKNOWN) for name in names] + [_UNKNOWN], dtype=np.int64)
+        # One of no meaning stands before all eojeols, for those without a morpheme.
+        starts = np.array([-1, *(morpheme.span.start for morpheme in morphemes)])
+        numbers = np.array([_UNKNOWN, *(self._numbers.get(name, _UNKNOWN) for name in names)])
         last = np.searchsorted(starts, end) - 1
-        return numbers[np.where((last >= 0) & (starts[last] >= begin if len(starts) else False), last, len(names))]
+        return np.where(starts[last] >= begin, numbers[last], _UNKNOWN)
