@@ -3,8 +3,8 @@
     python -m benchmarks.agreement --input ../shared/data/text/boddari.jsonl.xz --model small --precision int8
 
 Both forms annotate the same chunks in turn in this process, so that whatever else the machine does falls on both. Each
-kind of label is compared by itself: entities by span and label, relations by both spans and label, heads and
-dependency labels by eojeol. The share is the F1 of one form's labels against the other's, which is the accuracy where
+kind of label is compared by itself: entities by span and label, relations by label among the entities that both forms
+have, heads and dependency labels by eojeol. The share is the F1 of one form's labels against the other's, which is the accuracy where
 each sentence or eojeol has one label. Exit code 1 if that of a kind is below --at_least.
 """
 

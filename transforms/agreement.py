@@ -1,18 +1,22 @@
 """How far two annotations of the same sentences say the same, task by task."""
 
 import dataclasses
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
 
 LABEL_KINDS: Final = ("topic", "entities", "relations", "heads", "deprels")
-"""What is compared. An entity is its span and label; a relation the spans of both entities and its label; a head and a
-dependency label are an eojeol's."""
+"""What is compared. An entity is its span and label; a relation its two entities and its label; a head and a dependency
+label are an eojeol's. Relations are compared among the entities that both annotations have: one that is missing counts
+once, as an entity, and not again with each of its relations."""
 
 _COLUMNS: Final = {"topic": "topic", "entities": "entities", "relations": "relations"} | dict.fromkeys(
     ("heads", "deprels"), "dependencies"
 )
+
+_Label = tuple[Any, ...]
+"""One label of a row: what it speaks of, and its name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,27 +70,44 @@ def compare_labels(found: pa.RecordBatch, expected: pa.RecordBatch) -> dict[str,
         column = _COLUMNS[kind]
         if column in found.schema.names and column in expected.schema.names:
             ours, theirs = set(_list_labels(found, kind)), set(_list_labels(expected, kind))
+            if kind == "relations":
+                shared = set(_list_labels(found, "entities")) & set(_list_labels(expected, "entities"))
+                ours, theirs = (_keep_between(relations, shared) for relations in (ours, theirs))
             agreements[kind] = Agreement(len(ours & theirs), len(ours), len(theirs))
     return agreements
 
 
-def _list_labels(rows: pa.RecordBatch, kind: str) -> Iterator[Hashable]:
+def _keep_between(relations: set[_Label], entities: set[_Label]) -> set[_Label]:
+    """Keep the relations both of whose entities are among some, all as `_list_labels` gives them."""
+    return {
+        (number, subject, object_, label)
+        for number, subject, object_, label in relations
+        if {(number, *subject), (number, *object_)} <= entities
+    }
+
+
+def _list_labels(rows: pa.RecordBatch, kind: str) -> Iterator[_Label]:
+    """Give the labels of all rows, each with its row's number in front."""
     names = ["entities", "relations"] if kind == "relations" else [_COLUMNS[kind]]
     for number, row in enumerate(rows.select(names).to_pylist()):
         for label in _labels_of(row, kind):
             yield number, *label
 
 
-def _labels_of(row: dict[str, Any], kind: str) -> Iterator[tuple[Hashable, ...]]:
+def _labels_of(row: dict[str, Any], kind: str) -> Iterator[_Label]:
     """Give the labels of one row; a column that a model left null has none."""
     if kind == "topic":
         if row["topic"] is not None:
             yield (row["topic"]["label"],)
     elif kind == "entities":
-        yield from ((one["begin"], one["end"], one["label"]) for one in row["entities"] or ())
+        yield from _entities_of(row)
     elif kind == "relations":
-        spans = [(one["begin"], one["end"]) for one in row["entities"] or ()]
-        yield from ((spans[one["subject"]], spans[one["object"]], one["label"]) for one in row["relations"] or ())
+        entities = list(_entities_of(row))
+        yield from ((entities[one["subject"]], entities[one["object"]], one["label"]) for one in row["relations"] or ())
     else:
         field = {"heads": "head", "deprels": "deprel"}[kind]
         yield from ((one["index"], one[field]) for one in row["dependencies"] or ())
+
+
+def _entities_of(row: dict[str, Any]) -> Iterator[_Label]:
+    yield from ((one["begin"], one["end"], one["label"]) for one in row["entities"] or ())

@@ -50,7 +50,7 @@ def test_each_kind_of_label_counts_for_itself(rows: pa.RecordBatch) -> None:
     assert compare_labels(change(rows, 2, topic=None), rows) == {**whole, "topic": Agreement(5, 5, 6)}
 
 
-def test_a_relation_is_known_by_the_spans_of_its_entities(rows: pa.RecordBatch) -> None:
+def test_a_relation_is_known_by_its_entities(rows: pa.RecordBatch) -> None:
     """An entity that one alone has, in front of the others, shifts their numbers and no relation."""
     number, row = next((n, row) for n, row in enumerate(rows.to_pylist()) if row["relations"])
     entities = [{**row["entities"][0], "label": "new", "begin": 0, "end": 0}, *row["entities"]]
@@ -60,6 +60,29 @@ def test_a_relation_is_known_by_the_spans_of_its_entities(rows: pa.RecordBatch) 
     assert agreements["entities"] == dataclasses.replace(
         agreements["entities"], same=agreements["entities"].expected, found=agreements["entities"].expected + 1
     )
+
+
+def test_a_missing_entity_counts_once(rows: pa.RecordBatch) -> None:
+    """Its relations go with it; those between the others are still compared."""
+    number, row, gone = next(
+        (number, row, gone)
+        for number, row in enumerate(rows.to_pylist())
+        for gone in range(len(row["entities"]))
+        if 0 < sum(gone in (one["subject"], one["object"]) for one in row["relations"]) < len(row["relations"])
+    )
+    entities = [one for place, one in enumerate(row["entities"]) if place != gone]
+    kept = [
+        {**one, "subject": one["subject"] - (one["subject"] > gone), "object": one["object"] - (one["object"] > gone)}
+        for one in row["relations"]
+        if gone not in (one["subject"], one["object"])
+    ]
+    whole = compare_labels(rows, rows)
+    n, n_entities = whole["relations"].expected - len(row["relations"]) + len(kept), whole["entities"].expected
+    expected = {**whole, "entities": Agreement(n_entities - 1, n_entities - 1, n_entities)}
+    less = change(rows, number, entities=entities, relations=kept)
+    assert compare_labels(less, rows) == {**expected, "relations": Agreement(n, n, n)}
+    other = change(rows, number, entities=entities, relations=[{**kept[0], "label": "another"}, *kept[1:]])
+    assert compare_labels(other, rows) == {**expected, "relations": Agreement(n - 1, n, n)}
 
 
 def test_kinds_whose_columns_are_absent_are_left_out(rows: pa.RecordBatch) -> None:
