@@ -81,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=PRECISIONS, default=defaults.precision,
                         help="the numbers that the model computes in (default: fp32)")  # fmt: skip
     parser.add_argument("--token_budget", type=int, default=defaults.token_budget, metavar="N",
-                        help="tokens in one forward pass at most (default: 4096)")  # fmt: skip
+                        help="tokens in one forward pass at most (default: 4096, on a GPU 32768)")  # fmt: skip
     parser.add_argument("--max_pairs", type=int, default=defaults.max_pairs, metavar="N",
                         help="entity pairs of a sentence scored end to end at most (default: 64)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N",

@@ -4,8 +4,8 @@
 
 Both forms annotate the same chunks in turn in this process, so that whatever else the machine does falls on both. Each
 kind of label is compared by itself: entities by span and label, relations by label among the entities that both forms
-have, heads and dependency labels by eojeol. The share is the F1 of one form's labels against the other's, which is the accuracy where
-each sentence or eojeol has one label. Exit code 1 if that of a kind is below --at_least.
+have, heads and dependency labels by eojeol. The share is the F1 of one form's labels against the other's, which is the
+accuracy where each sentence or eojeol has one label. Exit code 1 if that of a kind is below --at_least.
 """
 
 import argparse

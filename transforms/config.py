@@ -86,7 +86,7 @@ class ModelConfig:
       models: for each task, the model's name (`small`, a folder, or a hub name).
       model_sha256: for each task, the hash of the model's files, taken when the plan is made.
       precision: one of PRECISIONS, or AUTO_PRECISION where it is not settled yet.
-      token_budget: at most so many tokens, padding included, in one forward pass.
+      token_budget: at most so many tokens, padding included, in one forward pass; None for what suits the device.
       max_pairs: at most so many candidate pairs of a sentence are scored for relations; a row that had more is flagged.
       re_markers: how a relation checkpoint of its own marks the two entities, one of RE_MARKERS.
     """
@@ -95,7 +95,7 @@ class ModelConfig:
     models: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict.fromkeys(TASKS, "small"))
     model_sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
     precision: str = "fp32"
-    token_budget: int = 4096
+    token_budget: int | None = None
     max_pairs: int = 64
     re_markers: str = "klue"
 
@@ -114,10 +114,10 @@ class ModelConfig:
             "Choose one of them.",
         )
         require(
-            self.token_budget >= 512,
+            self.token_budget is None or self.token_budget >= 512,
             "`token_budget` must be at least 512",
             self.token_budget,
-            "Raise it, or leave it out for the default of 4096.",
+            "Raise it, or leave it out for what suits the device.",
         )
         require(self.max_pairs >= 1, "`max_pairs` must be at least 1", self.max_pairs, "Leave it out for the default.")
 

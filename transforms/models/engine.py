@@ -10,7 +10,7 @@ from torch import Tensor
 
 from schemas.labels import ENTITY_TYPES
 from transforms.codepoints import Bools, Eojeols, Ints, ranges
-from transforms.models.batching import Windows, count_max_pieces, cut_windows
+from transforms.models.batching import BATCH_COST_TOKENS, Windows, count_max_pieces, cut_windows
 from transforms.models.multitask import MultiTaskModel, to_tensor
 from transforms.models.parts_of_speech import PosTagger
 from transforms.models.pieces import (
@@ -119,7 +119,8 @@ class MultiTaskEngine:
         self.model = model.to(self.device).eval()
         self.tokenizer = tokenizer
         self.tasks = tuple(tasks)
-        self.budget, self.max_pairs = TokenBudget(token_budget), max_pairs
+        self.budget = TokenBudget(token_budget, BATCH_COST_TOKENS[self.device.type])
+        self.max_pairs = max_pairs
         spec = model.spec
         self.entity_labels = (*spec.ner_types, *spec.mention_types)
         self._transitions = np.array(spec.tag_transitions) if spec.tag_transitions else None

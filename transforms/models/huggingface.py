@@ -18,7 +18,7 @@ from transformers import (
 
 from schemas.labels import RE_TYPE_TO_ENTITY_TYPE, RELATIONS, TOPICS
 from transforms.codepoints import Bools, Ints
-from transforms.models.batching import Windows, count_max_pieces, cut_windows
+from transforms.models.batching import BATCH_COST_TOKENS, Windows, count_max_pieces, cut_windows
 from transforms.models.engine import (
     PLAIN_SENTENCE,
     Annotations,
@@ -239,7 +239,8 @@ class CheckpointEngine:
         model, self.tokenizer = load_checkpoint(task, folder)
         self.labels = _labels_of(task, model.config)
         self.scheme = read_tag_scheme(self.labels) if task == "ner" else None
-        self.budget, self.max_pairs, self.re_markers = TokenBudget(token_budget), max_pairs, re_markers
+        self.budget = TokenBudget(token_budget, BATCH_COST_TOKENS[self.device.type])
+        self.max_pairs, self.re_markers = max_pairs, re_markers
         room = self.tokenizer.tokenizer.model_max_length - self.tokenizer.n_special
         self.max_pieces = min(count_max_pieces(model, self.tokenizer), room)
         self.model = apply_precision(model, precision, (model.base_model_prefix,), self.device).to(self.device)

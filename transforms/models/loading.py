@@ -10,6 +10,7 @@ from apache_beam.utils import shared
 from schemas.labels import TASKS
 from transforms.config import ModelConfig
 from transforms.memory import keep_free_memory
+from transforms.models.batching import TOKENS_A_PASS
 from transforms.models.checkpoint import load_model
 from transforms.models.engine import Annotations, MultiTaskEngine
 from transforms.models.folders import hash_folder, resolve_folder
@@ -88,7 +89,8 @@ def _share_tokenizers(engines: Sequence[Engine]) -> None:
 
 
 def _limits(config: ModelConfig, device: torch.device | None) -> dict[str, Any]:
-    return {"token_budget": config.token_budget, "max_pairs": config.max_pairs, "device": device}
+    tokens = config.token_budget or TOKENS_A_PASS["cpu" if device is None else device.type]
+    return {"token_budget": tokens, "max_pairs": config.max_pairs, "device": device}
 
 
 def _make_engine(

@@ -9,7 +9,7 @@ from transforms.models.heads import CharacterTagHead, DependencyHead, PairLayer,
 from transforms.models.spec import ModelSpec, bio_tags
 
 BERT_LIKE: Final = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
-"""Kinds of encoders whose layers have BERT's parts and names."""
+"""Kinds of encoders whose layers have BERT's parts and names, and whose positions have an embedding."""
 
 
 class MultiTaskModel(nn.Module):

@@ -14,6 +14,7 @@ from transformers.activations import GELUActivation
 from transforms.config import DEVICES, require
 from transforms.memory import bound_kernel_caches
 from transforms.models.attention import attend_by_products, can_attend_by_products
+from transforms.models.packed import PackedEncoder, can_run_packed
 
 
 def choose_device(name: str, precision: str) -> torch.device:
@@ -59,11 +60,11 @@ def apply_precision(
     Args:
       model: a module with fp32 weights.
       precision: `fp32`; `bf16`, fast where the processor or device has it; `int8`, see Int8Linear, on the CPU only.
-      transformers: names of the parts whose linear layers are replaced: by Int8Linear, or on a CPU that can by
-        PackedLinear. The small heads and all that is no product of matrices keep fp32 then; a bf16 model that cannot be
-        packed is in bf16 throughout.
+      transformers: names of the parts whose linear layers are replaced: by Int8Linear, on a CPU that can by
+        PackedLinear, elsewhere in bf16 by RoundedLinear. The small heads and all that is no product of matrices keep
+        fp32. In bf16 on a GPU an encoder that can becomes a PackedEncoder.
       device: where it will run; None for the CPU.
-      heads: names of other parts with enough products to be worth packing; beside int8 layers they keep fp32.
+      heads: names of other parts with enough products to be worth it; beside int8 layers they keep fp32.
 
     Returns:
       The model, its layers replaced in place. It is for inference only.
@@ -71,23 +72,48 @@ def apply_precision(
     >>> apply_precision(nn.Linear(2, 2), "fp32", ()).weight.dtype
     torch.float32
     """
-    packs = (device is None or device.type == "cpu") and can_pack(precision)
-    if precision == "bf16" and not packs:
-        model = model.to(torch.bfloat16)
-    if precision == "int8" or packs:
-        bound_kernel_caches()
+    on_gpu = device is not None and device.type != "cpu"
+    if precision == "int8":
+        _make_int8(model, transformers, heads)
+    elif not on_gpu and can_pack(precision):
+        _make_packed(model, _DTYPES[precision], transformers, heads)
+    elif precision == "bf16":
         for name in transformers:
-            if precision == "int8":
-                _replace_linear_layers(getattr(model, name), Int8Linear)
-                attend_by_products(getattr(model, name), torch.bfloat16 if can_pack("bf16") else torch.float32)
-            else:
-                _pack_linear_layers(getattr(model, name), _DTYPES[precision])
-                if precision == "bf16":
-                    attend_by_products(getattr(model, name), torch.bfloat16)
-        dtype = _DTYPES.get(precision, torch.float32)
-        for name in heads if can_pack("fp32") else ():
-            _pack_linear_layers(getattr(model, name), dtype, _HEAD_ROW_STEP)
+            part = getattr(model, name)
+            runs_packed = on_gpu and hasattr(part, "config") and can_run_packed(part)
+            _pack_linear_layers(part, RoundedLinear, torch.bfloat16, ("query", "key", "value") if runs_packed else ())
+            if runs_packed:
+                setattr(model, name, PackedEncoder(part))
+        for name in heads:
+            _pack_linear_layers(getattr(model, name), RoundedLinear, torch.bfloat16)
     return model
+
+
+def _make_packed(model: Any, dtype: torch.dtype, transformers: Sequence[str], heads: Sequence[str]) -> None:
+    bound_kernel_caches()
+    for name in transformers:
+        part = getattr(model, name)
+        before_product = _BEFORE_PRODUCT if can_attend_by_products(part) else ()
+        _pack_linear_layers(part, functools.partial(PackedLinear, dtype=dtype), dtype, before_product)
+        if dtype == torch.bfloat16:
+            attend_by_products(part, dtype)
+    _pack_heads(model, dtype, heads)
+
+
+def _make_int8(model: Any, transformers: Sequence[str], heads: Sequence[str]) -> None:
+    bound_kernel_caches()
+    for name in transformers:
+        part = getattr(model, name)
+        _replace_linear_layers(part, Int8Linear)
+        attend_by_products(part, torch.bfloat16 if can_pack("bf16") else torch.float32)
+    if can_pack("fp32"):
+        _pack_heads(model, torch.float32, heads)
+
+
+def _pack_heads(model: Any, dtype: torch.dtype, heads: Sequence[str]) -> None:
+    for name in heads:
+        pack = functools.partial(PackedLinear, dtype=dtype, row_step=_HEAD_ROW_STEP)
+        _pack_linear_layers(getattr(model, name), pack, dtype)
 
 
 _HEAD_ROW_STEP: Final = 256
@@ -153,6 +179,29 @@ class PackedLinear(nn.Module):
         return product[:n_rows].to(self.out_dtype).view(*x.shape[:-1], product.shape[-1])
 
 
+class RoundedLinear(nn.Module):
+    """A linear layer in bf16, inputs rounded as they come: what PackedLinear is, where oneDNN is not.
+
+    A model cast to bf16 as a whole has its sums and norms in bf16, too, and twice the error in its last states.
+
+    Args:
+      linear: the layer that it takes the place of, fp32.
+      activation, out_dtype: as of PackedLinear.
+    """
+
+    def __init__(self, linear: nn.Linear, activation: str = "none", out_dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.activation, self.out_dtype = activation, out_dtype
+        self.weight = nn.Parameter(linear.weight.detach().to(torch.bfloat16), requires_grad=False)
+        bias = linear.bias
+        self.bias = None if bias is None else nn.Parameter(bias.detach().to(torch.bfloat16), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: (…, in_features) to (…, out_features)."""
+        product = functional.linear(x.to(torch.bfloat16), self.weight, self.bias)
+        return (functional.gelu(product) if self.activation == "gelu" else product).to(self.out_dtype)
+
+
 _BEFORE_GELU: Final = (
     ("intermediate_act_fn", ("dense",)),
     ("activation", ("up",)),
@@ -164,13 +213,19 @@ _BEFORE_PRODUCT: Final = ("key", "value")
 """Names of the linear layers of an encoder of BERT's kind that attention multiplies as they are."""
 
 
-def _pack_linear_layers(module: nn.Module, dtype: torch.dtype, row_step: int = 1) -> None:
+def _pack_linear_layers(
+    module: nn.Module, pack: Callable[..., nn.Module], dtype: torch.dtype, before_product: Sequence[str] = ()
+) -> None:
     """Pack all linear layers below a module.
 
     Where GELU is known to follow one, it is packed with it; what goes straight into another product stays in `dtype`.
+
+    Args:
+      module: an encoder, a head.
+      pack: makes a layer of another one: PackedLinear or RoundedLinear, with or without `activation` and `out_dtype`.
+      dtype: of the products.
+      before_product: names of linear layers that attention multiplies as they are.
     """
-    pack = functools.partial(PackedLinear, dtype=dtype, row_step=row_step)
-    attends_by_products = can_attend_by_products(module)
     for inner in module.modules():
         for activation, linears in _BEFORE_GELU:
             found = isinstance(getattr(inner, activation, None), GELUActivation | nn.GELU)
@@ -178,8 +233,8 @@ def _pack_linear_layers(module: nn.Module, dtype: torch.dtype, row_step: int = 1
                 for name in linears:
                     setattr(inner, name, pack(getattr(inner, name), activation="gelu", out_dtype=dtype))
                 setattr(inner, activation, nn.Identity())
-        if attends_by_products and all(isinstance(getattr(inner, name, None), nn.Linear) for name in _BEFORE_PRODUCT):
-            for name in _BEFORE_PRODUCT:
+        if before_product and all(isinstance(getattr(inner, name, None), nn.Linear) for name in before_product):
+            for name in before_product:
                 setattr(inner, name, pack(getattr(inner, name), out_dtype=dtype))
     _replace_linear_layers(module, pack)
 

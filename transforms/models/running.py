@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from transforms.codepoints import Ints
-from transforms.models.batching import pack_by_length
+from transforms.models.batching import BATCH_COST_TOKENS, pack_by_length
 
 MODEL_ERRORS: Final = (RuntimeError, ValueError, IndexError, FloatingPointError)
 """What a model raises on a sentence that it cannot take."""
@@ -19,6 +19,7 @@ class TokenBudget:
 
     Args:
       tokens: at most so many tokens, padding included.
+      batch_cost_tokens: as in `pack_by_length`.
 
     >>> budget = TokenBudget(4096)
     >>> budget.shrink(failed=3000)
@@ -26,8 +27,12 @@ class TokenBudget:
     1500
     """
 
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
+    def __init__(self, tokens: int, batch_cost_tokens: int = BATCH_COST_TOKENS["cpu"]) -> None:
+        self.tokens, self.batch_cost_tokens = tokens, batch_cost_tokens
+
+    def pack(self, lengths: Ints) -> list[Ints]:
+        """Pack units of these lengths into batches, as `pack_by_length` does."""
+        return pack_by_length(lengths, self.tokens, self.batch_cost_tokens)
 
     def shrink(self, failed: int) -> None:
         """Take at most half of what did not fit from now on."""
@@ -59,7 +64,7 @@ def run_packed(
       RuntimeError: if every unit failed and the plain sentence fails too: then the model is broken, not the text.
     """
     failures: dict[int, str] = {}
-    waiting = pack_by_length(lengths, budget.tokens)[::-1]
+    waiting = budget.pack(lengths)[::-1]
     while waiting:
         index = waiting.pop()
         error = _try(forward, units[index])
@@ -70,7 +75,7 @@ def run_packed(
         elif isinstance(error, torch.OutOfMemoryError):
             budget.shrink(failed=int(lengths[index].max()) * len(index))
             rest = np.concatenate([index, *waiting[::-1]])
-            waiting = [rest[batch] for batch in pack_by_length(lengths[rest], budget.tokens)[::-1]]
+            waiting = [rest[batch] for batch in budget.pack(lengths[rest])[::-1]]
         else:
             first, second = np.array_split(index, 2)
             waiting += [second, first]

@@ -1,5 +1,6 @@
 """The forms that weights run in, and where."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -18,10 +19,20 @@ from schemas.labels import TASKS
 from transforms.agreement import Agreement, compare_labels
 from transforms.annotate import annotate
 from transforms.config import AnnotateConfig, ModelConfig, ReadConfig
-from transforms.models.checkpoint import dequantize_rows, quantize_rows
+from transforms.models.checkpoint import dequantize_rows, load_model, quantize_rows
+from transforms.models.engine import MultiTaskEngine
+from transforms.models.folders import EMBEDDED_DIR
 from transforms.models.heads import DependencyHead
 from transforms.models.loading import load_engines
-from transforms.models.precision import Int8Linear, PackedLinear, apply_precision, can_pack, choose_device
+from transforms.models.packed import PackedEncoder
+from transforms.models.precision import (
+    Int8Linear,
+    PackedLinear,
+    RoundedLinear,
+    apply_precision,
+    can_pack,
+    choose_device,
+)
 from transforms.models.resolving import resolve_models
 from transforms.plan import make_plan
 from transforms.read import read_shard
@@ -210,19 +221,36 @@ def test_a_lower_precision_gives_the_same_labels_in_any_batch(checkout: Path, mo
     assert total.share == 1 if can_pack("bf16") else total.share > 0.99
 
 
-def test_a_model_cast_to_bf16_as_a_whole_gives_most_labels(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a GPU runs, and a processor whose products cannot be packed; here on this one."""
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_bf16_without_packed_products_gives_the_same_labels(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """What a processor without them runs, and a GPU; here both on this processor."""
     rows = read_sample(checkout)
-    models = dict.fromkeys(TASKS, "tiny")
-    expected, _ = annotate(rows, load_engines(resolve_models(ModelConfig(models=models))))
+    expected, _ = annotate(rows, load_engines(resolve_models(ModelConfig(models=dict.fromkeys(TASKS, "tiny")))))
     monkeypatch.setattr("transforms.models.precision.can_pack", lambda precision: False)
-    engines = load_engines(resolve_models(ModelConfig(models=models, precision="bf16")))
-    assert {weight.dtype for weight in engines[0].model.parameters()} == {torch.bfloat16}
-    found, rejects = annotate(rows, engines)
-    total = sum(compare_labels(found, expected).values(), Agreement(0, 0, 0))
+    model, tokenizer = load_model(EMBEDDED_DIR / "tiny")
+    model = apply_precision(model, "bf16", ("encoder", "relation"), torch.device(device), ("dependency",))
+    assert isinstance(model.encoder, PackedEncoder) == (device == "cuda")
+    assert sum(isinstance(module, RoundedLinear) for module in model.modules()) > 24
+    found, rejects = annotate(rows, [MultiTaskEngine(model, tokenizer, TASKS, token_budget=4096, max_pairs=64)])
+    agreements = compare_labels(found, expected)
     assert rejects.num_rows == 0
-    assert total.expected > 10 * SENTENCES
-    assert total.share > 0.97
+    assert agreements["heads"].expected > 9 * SENTENCES
+    assert {kind: (one.different, one.expected) for kind, one in agreements.items() if one.share < 0.98} == {}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("model", ["small", "tiny"])
+def test_a_gpu_gives_the_same_labels(checkout: Path, model: str) -> None:
+    rows = read_sample(checkout)
+    config = resolve_models(ModelConfig(models=dict.fromkeys(TASKS, model)))
+    expected, _ = annotate(rows, load_engines(config))
+    for precision, least in (("fp32", 0.999), ("bf16", 0.98)):
+        engines = load_engines(dataclasses.replace(config, precision=precision), torch.device("cuda"))
+        found, rejects = annotate(rows, engines)
+        assert rejects.num_rows == 0
+        assert min(one.share for one in compare_labels(found, expected).values()) > least
 
 
 def test_int8_gives_most_labels_that_fp32_gives(checkout: Path) -> None:
