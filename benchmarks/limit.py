@@ -20,12 +20,14 @@ from torch import nn
 from benchmarks.report import describe_processor, new_table, run_in_folder
 from benchmarks.samples import add_input_arguments, sample_sentences
 from benchmarks.timing import time_call, use_one_thread
-from transforms.models.batching import pack_by_length
+from transforms.models.batching import count_max_pieces, pack_by_length
 from transforms.models.checkpoint import load_model
+from transforms.models.engine import encode_plain
 from transforms.models.folders import resolve_folder
+from transforms.models.linear import PackedLinear, can_pack
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import TextTokenizer
-from transforms.models.precision import PackedLinear, apply_precision, can_pack
+from transforms.models.precision import apply_precision
 from transforms.models.training.objectives import encode_batch, run_encoder
 
 TOKENS: Final = 2048
@@ -96,7 +98,9 @@ def measure(call: argparse.Namespace, folder: Path, console: Console) -> None:  
             product = make_product(largest, precision)
             product()
             rate = 2 * TOKENS * largest.weight.numel() / best_seconds(product)
-            reached = tokens_per_second(apply_precision(model, precision, ["encoder"]), tokenizer, texts)
+            plain = encode_plain(tokenizer, count_max_pieces(model.encoder, tokenizer))
+            model = apply_precision(model, precision, ["encoder"], plain=plain)
+            reached = tokens_per_second(model, tokenizer, texts)
         limit = rate / flops
         table.add_row(
             precision, f"{rate / 1e9:,.0f}", f"{limit:,.0f}", f"{reached:,.0f}", f"{100 * reached / limit:.0f}"

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.limit import linear_flops_per_token, main
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.models.checkpoint import load_model
-from transforms.models.precision import can_pack
+from transforms.models.linear import can_pack
 
 
 def test_each_precision_has_its_limit_and_what_is_reached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,13 @@ PLAIN_SENTENCE: Final = "오늘은 날씨가 좋다."
 """What a model that failed on every sentence is tried on, to tell a broken model from broken sentences."""
 
 
+def encode_plain(tokenizer: TextTokenizer, max_pieces: int) -> dict[str, Tensor]:
+    """Give what an encoder takes for PLAIN_SENTENCE, cut to so many pieces."""
+    encoded = tokenizer.encode([PLAIN_SENTENCE])
+    inputs = pad_units(encoded, cut_windows(encoded, max_pieces).units.take(np.zeros(1, dtype=np.int64)), tokenizer)
+    return {"input_ids": torch.from_numpy(inputs.input_ids), "attention_mask": torch.from_numpy(inputs.mask)}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Annotations:
     """What an engine found in a batch of texts.

@@ -22,6 +22,7 @@ from transforms.models.batching import BATCH_COST_TOKENS, Windows, count_max_pie
 from transforms.models.engine import (
     PLAIN_SENTENCE,
     Annotations,
+    encode_plain,
     entities_in_texts,
     require_finite,
 )
@@ -243,7 +244,10 @@ class CheckpointEngine:
         self.max_pairs, self.re_markers = max_pairs, re_markers
         room = self.tokenizer.tokenizer.model_max_length - self.tokenizer.n_special
         self.max_pieces = min(count_max_pieces(model, self.tokenizer), room)
-        self.model = apply_precision(model, precision, (model.base_model_prefix,), self.device).to(self.device)
+        plain = encode_plain(self.tokenizer, self.max_pieces)
+        self.model = apply_precision(model, precision, (model.base_model_prefix,), self.device, plain=plain).to(
+            self.device
+        )
 
     def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
         """Annotate texts with the checkpoint's task.

@@ -10,9 +10,9 @@ from apache_beam.utils import shared
 from schemas.labels import TASKS
 from transforms.config import ModelConfig
 from transforms.memory import keep_free_memory
-from transforms.models.batching import TOKENS_A_PASS
+from transforms.models.batching import TOKENS_A_PASS, count_max_pieces
 from transforms.models.checkpoint import load_model
-from transforms.models.engine import Annotations, MultiTaskEngine
+from transforms.models.engine import Annotations, MultiTaskEngine, encode_plain
 from transforms.models.folders import hash_folder, resolve_folder
 from transforms.models.huggingface import CheckpointEngine, find_checkpoint
 from transforms.models.klue_parser import load_parser
@@ -101,7 +101,8 @@ def _make_engine(
     device: torch.device | None,
 ) -> MultiTaskEngine:
     parts, heads = ([part for part in names if hasattr(model, part)] for names in (_TRANSFORMERS, _HEADS))
-    model = apply_precision(model, config.precision, parts, device, heads)
+    plain = encode_plain(tokenizer, count_max_pieces(model.encoder, tokenizer))
+    model = apply_precision(model, config.precision, parts, device, heads, plain)
     return MultiTaskEngine(model, tokenizer, tasks, **_limits(config, device))
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from transforms.models import attention
 from transforms.models.attention import attend, bar_keys
-from transforms.models.precision import can_pack
+from transforms.models.linear import can_pack
 
 N_HEADS, SIZE = 3, 16
 

@@ -9,8 +9,9 @@ from transformers import AutoModel, BertConfig, BertModel
 
 from tests.tiny_checkpoints import KINDS
 from transforms.models.heads import RelationHead
+from transforms.models.linear import Int8Linear
 from transforms.models.multitask import MultiTaskModel
-from transforms.models.precision import Int8Linear, apply_precision
+from transforms.models.precision import apply_precision
 from transforms.models.spec import ModelSpec
 
 HIDDEN, LENGTHS = 32, (9, 17, 5)

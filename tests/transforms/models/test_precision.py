@@ -1,5 +1,6 @@
 """The forms that weights run in, and where."""
 
+import copy
 import dataclasses
 import os
 import subprocess
@@ -23,16 +24,10 @@ from transforms.models.checkpoint import dequantize_rows, load_model, quantize_r
 from transforms.models.engine import MultiTaskEngine
 from transforms.models.folders import EMBEDDED_DIR
 from transforms.models.heads import DependencyHead
+from transforms.models.linear import Int8Linear, PackedLinear, RoundedLinear, can_pack
 from transforms.models.loading import load_engines
 from transforms.models.packed import PackedEncoder
-from transforms.models.precision import (
-    Int8Linear,
-    PackedLinear,
-    RoundedLinear,
-    apply_precision,
-    can_pack,
-    choose_device,
-)
+from transforms.models.precision import apply_precision, choose_device, find_outliers
 from transforms.models.resolving import resolve_models
 from transforms.plan import make_plan
 from transforms.read import read_shard
@@ -51,18 +46,53 @@ def make_linear(seed: int, bias: bool = True) -> nn.Linear:
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([(1,), (7,), (2, 5)]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+    st.sampled_from([(0,), (1,), (7,), (2, 5)]),
+    st.sampled_from([None, 0, 20, 47]),
+)
 def test_an_int8_layer_is_near_the_layer_that_it_takes_the_place_of(
-    seed: int, bias: bool, shape: tuple[int, ...]
+    seed: int, bias: bool, shape: tuple[int, ...], outlier: int | None
 ) -> None:
-    """Each token's error is bounded by its own values, however large those of the tokens beside it."""
+    """Each token's error is bounded by its own range, however far from zero, whatever the outlier and other tokens."""
     linear = make_linear(seed, bias)
     x = torch.randn(*shape, 48) * 10 ** torch.empty(*shape, 1).uniform_(-3, 3)
+    x += x.abs().amax(-1, keepdim=True) * torch.randn(*shape, 1)
+    others = [i for i in range(48) if i != outlier]
+    reach = (x[..., others].amax(-1) - x[..., others].amin(-1)) / 2
+    if outlier is not None:
+        x[..., outlier] = 1000 * reach
     with torch.inference_mode():
-        error = (Int8Linear(linear)(x) - linear(x)).abs().amax(-1)
-        # Half a step of an input, of 7 bits over twice the largest value, for each weight, and what the sums round off.
-        bound = x.abs().amax(-1) * (0.6 / 63) * linear.weight.abs().sum(1).max() + 1e-5
+        found = Int8Linear(linear, outlier)(x)
+        error = (found - linear(x)).abs().amax(-1)
+    # Half a step of an input, of 7 bits over twice its reach, for each weight, and what the sums round off.
+    bound = (0.6 / 63 * reach + 1e-6 * x.abs().amax(-1)) * linear.weight.abs().sum(1).max() + 1e-5
+    assert found.shape == (*shape, 32)
     assert bool((error <= bound).all())
+
+
+def test_the_channels_with_outliers_are_found_layer_by_layer() -> None:
+    torch.manual_seed(1)
+    config = BertConfig(hidden_size=32, num_attention_heads=4, intermediate_size=64, num_hidden_layers=2, vocab_size=50)
+    encoder = BertModel(config, add_pooling_layer=False)
+    with torch.no_grad():
+        encoder.embeddings.LayerNorm.bias[7] = 20.0
+        encoder.encoder.layer[0].output.LayerNorm.bias[30] = -20.0
+    ids = torch.arange(1, 13)[None]
+    plain = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    outliers = find_outliers(encoder, plain)
+    first, second = (layer.attention.self for layer in encoder.encoder.layer)
+    assert [outliers[layer] for layer in (first.query, first.key, first.value, second.query)] == [7, 7, 7, 30]
+    assert len(outliers) == sum(isinstance(module, nn.Linear) for module in encoder.modules()) == 12
+    with torch.inference_mode():
+        expected = encoder(**plain).last_hidden_state
+        errors = []
+        for given in (None, plain):
+            model = nn.ModuleDict({"encoder": copy.deepcopy(encoder)})
+            found = apply_precision(model, "int8", ("encoder",), plain=given).encoder(**plain).last_hidden_state
+            errors.append(float((found - expected).norm()))
+    assert errors[1] < 0.8 * errors[0]
 
 
 def test_tokens_of_zeros_stay_zeros() -> None:
