@@ -54,7 +54,7 @@ setup(
         "seqeval>=1.2.2",
         "smart_open[zst]>=7.0",
         "tokenizers>=0.23.1",
-        "torch>=2.6",
+        "torch>=2.10",
         "transformers>=5.0",
     ],
     extras_require={
