@@ -12,7 +12,14 @@ from transforms.annotate import Annotate
 from transforms.config import AUTO_PRECISION, PRECISIONS, ModelConfig
 from transforms.models.loading import load_engines
 from transforms.models.resolving import resolve_models
-from transforms.settling import TRIAL_SENTENCES, Trial, choose_trial, settle_precision, try_precisions
+from transforms.settling import (
+    FASTER_FORMS,
+    TRIAL_SENTENCES,
+    Trial,
+    choose_trial,
+    settle_precision,
+    try_precisions,
+)
 
 CPU = torch.device("cpu")
 SAME = {"topic": Agreement(32, 32, 32), "entities": Agreement(80, 80, 80), "heads": Agreement(300, 300, 300)}
@@ -40,8 +47,8 @@ def test_what_is_named_is_not_tried() -> None:
 
 def test_every_form_is_tried_on_all_tasks(config: ModelConfig) -> None:
     """fp32 agrees with itself; another one was given up early, or is compared in every kind of label."""
-    trials = try_precisions(config, ("int8", "bf16"), CPU)
-    assert [trial.precision for trial in trials] == ["fp32", "int8", "bf16"]
+    trials = try_precisions(config, FASTER_FORMS, CPU)
+    assert [trial.precision for trial in trials] == ["fp32", "bf16", "int8"]
     assert trials[0].agrees
     assert trials[0].agreements["topic"] == Agreement(*(3 * [len(TRIAL_SENTENCES)]))
     for trial in trials:
@@ -76,7 +83,15 @@ def test_the_fastest_form_is_taken_whose_labels_agree(
     seconds: float | None, agreements: dict[str, Agreement], chosen: str
 ) -> None:
     """Of a kind one label in 200 may differ, or one; and it must save a tenth of the time."""
-    trials = [Trial("fp32", 1.0, SAME), Trial("int8", seconds, agreements), Trial("bf16", 0.95, SAME)]
+    trials = [Trial("fp32", 1.0, SAME), Trial("bf16", 0.95, SAME), Trial("int8", seconds, agreements)]
+    assert choose_trial(trials, CPU).precision == chosen
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.53, "int8"), (0.55, "bf16"), (0.95, "bf16"), (None, "bf16")])
+def test_a_less_exact_form_must_save_a_tenth_of_the_time_of_a_more_exact_one(
+    seconds: float | None, chosen: str
+) -> None:
+    trials = [Trial("fp32", 1.0, SAME), Trial("bf16", 0.6, SAME), Trial("int8", seconds, SAME if seconds else {})]
     assert choose_trial(trials, CPU).precision == chosen
 
 
