@@ -85,14 +85,17 @@ def test_topics_are_those_of_the_plain_forward(tmp_path: Path, kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_topics_in_bf16_are_near_those_of_the_plain_forward(tmp_path: Path, kind: str) -> None:
-    """For each architecture the products of matrices run in bf16, and the scores stay near.
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_topics_in_a_lower_precision_are_near_those_of_the_plain_forward(
+    tmp_path: Path, kind: str, precision: str
+) -> None:
+    """For each architecture the products of matrices run in it, and the scores stay near.
 
     As near as 8 bits of weights that are far larger than trained ones let them.
     """
     torch.manual_seed(1)
     folder = save_checkpoint(tmp_path / "tc", kind, TOPICS, AutoModelForSequenceClassification)
-    rows = run(TEXTS, tasks=("tc",), models={"tc": str(folder)}, precision="bf16")
+    rows = run(TEXTS, tasks=("tc",), models={"tc": str(folder)}, precision=precision)
     for row in rows:
         expected, _ = plain_probabilities(folder, AutoModelForSequenceClassification, row["text"])
         assert expected[TOPICS.index(row["topic"]["label"])] == pytest.approx(expected.max(), abs=0.1)
