@@ -329,6 +329,39 @@ class DependencyHead(nn.Module):
         self.label = nn.Linear(label_size, n_labels * label_size, bias=False)
         nn.init.normal_(self.label.weight, std=1 / label_size)
         self.label_linear = nn.Linear(2 * label_size, n_labels)
+        self.sizes = (arc_size, arc_size, label_size, label_size)
+        self.joint: nn.Module | None = None
+        """What took the place of the four layers before the activation, and of that, by `join`."""
+
+    def join(self, pack: Callable[[nn.Linear], nn.Module]) -> None:
+        """Let one layer take the place of arc_dep, arc_head, label_dep and label_head, for inference.
+
+        Args:
+          pack: makes it of a linear layer that is these four side by side; the activation must be in it.
+        """
+        names = ("arc_dep", "arc_head", "label_dep", "label_head")
+        layers = [getattr(self, name) for name in names]
+        joined = nn.Linear(self.arc_dep.in_features, sum(self.sizes))
+        with torch.no_grad():
+            joined.weight.copy_(torch.cat([layer.weight for layer in layers]))
+            joined.bias.copy_(torch.cat([layer.bias for layer in layers]))
+        self.joint = pack(joined)
+        for name in names:
+            delattr(self, name)
+
+    def _project(self, words: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Give the features of arcs and of labels, of words as dependents and, the root in front, as heads."""
+        root = self.root.to(words.dtype).expand(len(words), 1, -1)
+        heads = torch.cat((root, words), 1)
+        if self.joint is not None:
+            arc_dep, arc_head, label_dep, label_head = torch.split(self.joint(heads), list(self.sizes), -1)
+            return arc_dep[:, 1:], arc_head, label_dep[:, 1:], label_head
+        return (
+            self._mlp(self.arc_dep, words),
+            self._mlp(self.arc_head, heads),
+            self._mlp(self.label_dep, words),
+            self._mlp(self.label_head, heads),
+        )
 
     def _mlp(self, layer: nn.Linear, x: Tensor) -> Tensor:
         dropped: Tensor = self.dropout(self.activation(layer(x)))
@@ -349,20 +382,15 @@ class DependencyHead(nn.Module):
         batch_size, width = first.shape
         row = torch.arange(batch_size, device=hidden.device).unsqueeze(-1)
         words = torch.cat((hidden[row, first], hidden[row, last]), -1)
-        heads = torch.cat((self.root.to(words.dtype).expand(batch_size, 1, -1), words), 1)
-        arc_head = self._mlp(self.arc_head, heads)
-        scores = self.arc(self._mlp(self.arc_dep, words))
+        arc_dep, arc_head, label_dep, label_head = self._project(words)
+        scores = self.arc(arc_dep)
         scores = scores @ arc_head.to(scores.dtype).transpose(1, 2)
         scores = scores / math.sqrt(arc_head.shape[-1]) + self.arc_bias(arc_head).transpose(1, 2)
         index = torch.arange(width + 1, device=hidden.device)
         apart = (index[None, :] - index[1:, None]).clamp(-self.max_distance, self.max_distance) + self.max_distance
         bias = self.distance(apart).squeeze(-1)
         bias = torch.cat((torch.zeros_like(bias[:, :1]), bias[:, 1:]), 1)
-        return (
-            bar_absent_heads(scores + bias, n_eojeols),
-            self._mlp(self.label_dep, words),
-            self._mlp(self.label_head, heads),
-        )
+        return bar_absent_heads(scores + bias, n_eojeols), label_dep, label_head
 
     def score_labels(self, dependents: Tensor, heads: Tensor, head: Tensor) -> Tensor:
         """Score the labels of chosen arcs.

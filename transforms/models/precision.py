@@ -11,6 +11,7 @@ from transformers.activations import GELUActivation
 from transforms.config import DEVICES, require
 from transforms.memory import bound_kernel_caches
 from transforms.models.attention import attend_by_products, can_attend_by_products
+from transforms.models.heads import DependencyHead
 from transforms.models.linear import DTYPES, Int8Linear, PackedLinear, RoundedLinear, can_pack
 from transforms.models.packed import PackedEncoder, can_run_packed
 
@@ -157,9 +158,8 @@ _HEAD_ROW_STEP: Final = 256
 _BEFORE_GELU: Final = (
     ("intermediate_act_fn", ("dense",)),
     ("activation", ("up",)),
-    ("activation", ("arc_dep", "arc_head", "label_dep", "label_head")),
 )
-"""Names of an activation and of the linear layers before it: in encoders of BERT's kind, PairLayer, DependencyHead."""
+"""Names of an activation and of the linear layers before it: in encoders of BERT's kind, PairLayer."""
 
 _BEFORE_PRODUCT: Final = ("key", "value")
 """Names of the linear layers of an encoder of BERT's kind that attention multiplies as they are."""
@@ -171,6 +171,7 @@ def _pack_linear_layers(
     """Pack all linear layers below a module.
 
     Where GELU is known to follow one, it is packed with it; what goes straight into another product stays in `dtype`.
+    The layers of a parser that read the same words become one.
 
     Args:
       module: an encoder, a head.
@@ -179,6 +180,8 @@ def _pack_linear_layers(
       before_product: names of linear layers that attention multiplies as they are.
     """
     for inner in module.modules():
+        if isinstance(inner, DependencyHead):
+            inner.join(functools.partial(pack, activation="gelu", out_dtype=dtype))
         for activation, linears in _BEFORE_GELU:
             found = isinstance(getattr(inner, activation, None), GELUActivation | nn.GELU)
             if found and all(isinstance(getattr(inner, name, None), nn.Linear) for name in linears):
