@@ -131,7 +131,7 @@ class Int8Linear(nn.Module):
         with _quantized_engine("fbgemm" if self.is_reduced else "onednn"):
             self.weight: Any = torch.ops.quantized.linear_prepack(quantized, None)
         bias = linear.bias.detach() if linear.bias is not None else torch.zeros(len(weight))
-        # What the middle of a token is multiplied by, what the channel apart is, and what 1 is.
+        # Weights of what is not in the product of int8: each token's middle, the channel apart, and 1.
         self.aside = torch.stack([quantized.dequantize().sum(1), *apart, bias])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,11 +142,11 @@ class Int8Linear(nn.Module):
         rows = x.new_empty(len(tokens) + 2, x.shape[-1])
         rows[-2], rows[-1] = -1.0, 1.0
         scaled = rows[:-2].copy_(tokens)
-        asides = [torch.ones_like(tokens[:, :1])]
+        apart = []
         if self.outlier is not None:
             # Its weights are zero, so any value does that is in the range of the others.
             scaled[:, self.outlier] = tokens[:, self.outlier - 1]
-            asides.insert(0, tokens[:, self.outlier].unsqueeze(1))
+            apart = [tokens[:, self.outlier].unsqueeze(1)]
         # Two passes, but vectorised: aminmax takes ten times as long here.
         low, high = scaled.amin(1, keepdim=True), scaled.amax(1, keepdim=True)
         middle = (low + high) / 2
@@ -154,7 +154,8 @@ class Int8Linear(nn.Module):
         scale = torch.maximum(high - middle, middle - low).clamp(min=torch.finfo(x.dtype).tiny)
         scaled.sub_(middle).div_(scale)
         product: Tensor = torch.ops.quantized.linear_dynamic(rows, self.weight, self.is_reduced)
-        found = product[:-2].mul_(scale).addmm_(torch.cat((middle, *asides), 1), self.aside)
+        aside = torch.cat((middle, *apart, torch.ones_like(middle)), 1)
+        found = product[:-2].mul_(scale).addmm_(aside, self.aside)
         return found.view(*x.shape[:-1], found.shape[1])
 
 

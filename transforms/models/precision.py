@@ -82,8 +82,8 @@ def apply_precision(
     elif precision == "bf16":
         for name in transformers:
             part = getattr(model, name)
-            runs_packed = on_gpu and hasattr(part, "config") and can_run_packed(part)
-            _pack_linear_layers(part, RoundedLinear, torch.bfloat16, ("query", "key", "value") if runs_packed else ())
+            runs_packed = on_gpu and can_run_packed(part)
+            _pack_linear_layers(part, RoundedLinear, torch.bfloat16, _BEFORE_PACKED if runs_packed else ())
             if runs_packed:
                 setattr(model, name, PackedEncoder(part))
         for name in heads:
@@ -163,6 +163,9 @@ _BEFORE_GELU: Final = (
 
 _BEFORE_PRODUCT: Final = ("key", "value")
 """Names of the linear layers of an encoder of BERT's kind that attention multiplies as they are."""
+
+_BEFORE_PACKED: Final = ("query", *_BEFORE_PRODUCT)
+"""The same of attention in a PackedEncoder, which does not scale queries beforehand."""
 
 
 def _pack_linear_layers(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    BertModel,
     DistilBertConfig,
     DistilBertModel,
     ElectraConfig,
@@ -86,4 +87,4 @@ def test_encoders_of_other_kinds_keep_their_padding() -> None:
     assert not can_run_packed(encoder)
     model = apply_precision(nn.ModuleDict({"encoder": encoder}), "bf16", ("encoder",), GPU)
     assert model["encoder"] is encoder
-    assert not can_run_packed(make_classifier("bert").base_model.__class__(BertConfig(**SIZES | {"hidden_size": 16})))
+    assert not can_run_packed(BertModel(BertConfig(**SIZES | {"hidden_size": 16})))

@@ -252,7 +252,7 @@ def test_a_lower_precision_gives_the_same_labels_in_any_batch(checkout: Path, mo
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_bf16_without_packed_products_gives_the_same_labels(
+def test_bf16_without_packed_products_gives_nearly_all_labels(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     """What a processor without them runs, and a GPU; here both on this processor."""
@@ -270,9 +270,12 @@ def test_bf16_without_packed_products_gives_the_same_labels(
     assert {kind: (one.different, one.expected) for kind, one in agreements.items() if one.share < 0.98} == {}
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.skipif(
+    not (torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)),
+    reason="there is no GPU, or none with bf16",
+)
 @pytest.mark.parametrize("model", ["small", "tiny"])
-def test_a_gpu_gives_the_same_labels(checkout: Path, model: str) -> None:
+def test_a_gpu_gives_nearly_all_labels(checkout: Path, model: str) -> None:
     rows = read_sample(checkout)
     config = resolve_models(ModelConfig(models=dict.fromkeys(TASKS, model)))
     expected, _ = annotate(rows, load_engines(config))
