@@ -32,9 +32,11 @@ from benchmarks.samples import write_distinct
 SHARDS = 16
 """The smallest text is cut into so many shards for each worker, so that none waits long for the last of another."""
 
-
 SAMPLE_SECONDS = 2.0
 """Memory is looked at so seldom, since that would take a tenth of a core from two workers that have two."""
+
+OWN_OPTIONS = ("--input", "--output", "--workers", "--threads", "--shard_bytes")
+"""What this benchmark tells the command itself: with more workers than it knows of, its clock would start too early."""
 
 
 class Measured(NamedTuple):
@@ -169,7 +171,11 @@ def compare_sizes(call: argparse.Namespace, folder: Path, console: Console) -> N
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line of this module; gives the exit code."""
-    call = make_parser().parse_args(arguments)
+    parser = make_parser()
+    call = parser.parse_args(arguments)
+    own = [option for option in call.options if option.partition("=")[0] in OWN_OPTIONS]
+    if own:
+        parser.error(f"{', '.join(own)} behind -- is set by this benchmark itself; see the options before --")
     compare = {"workers": compare_workers, "sizes": compare_sizes}[call.command]
     return run_in_folder("scaling", lambda folder, console: compare(call, folder, console))
 
