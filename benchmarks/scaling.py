@@ -61,9 +61,15 @@ class CommandRunner:
     Args:
       folder: where outputs go.
       options: options of the command.
+
+    Raises:
+      ValueError: if one of them is of OWN_OPTIONS.
     """
 
     def __init__(self, folder: Path, options: Sequence[str]) -> None:
+        own = [option for option in options if option.partition("=")[0] in OWN_OPTIONS]
+        if own:
+            raise ValueError(f"{', '.join(own)} behind -- is set by this benchmark itself; see its options before --")
         self._folder, self._options, self._runs = folder, list(options), 0
 
     def run(self, source: Path, workers: int, shard_bytes: int) -> Measured:
@@ -79,9 +85,10 @@ class CommandRunner:
         """
         self._runs += 1
         output = self._folder / f"out-{self._runs}"
-        arguments = ["--input", str(source), "--output", str(output), "--workers", str(workers), "--threads", "1"]
+        values = (source, output, workers, 1, shard_bytes)
+        own = [str(part) for pair in zip(OWN_OPTIONS, values, strict=True) for part in pair]
         began = time.time()
-        peak_bytes, _ = run_command([*arguments, "--shard_bytes", str(shard_bytes), *self._options], SAMPLE_SECONDS)
+        peak_bytes, _ = run_command([*own, *self._options], SAMPLE_SECONDS)
         committed = measure_commits(output, workers)
         per_mb = committed.seconds / committed.input_bytes * BYTES_PER_MB
         return Measured(source.stat().st_size, peak_bytes, committed.began - began, per_mb)
@@ -171,11 +178,7 @@ def compare_sizes(call: argparse.Namespace, folder: Path, console: Console) -> N
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line of this module; gives the exit code."""
-    parser = make_parser()
-    call = parser.parse_args(arguments)
-    own = [option for option in call.options if option.partition("=")[0] in OWN_OPTIONS]
-    if own:
-        parser.error(f"{', '.join(own)} behind -- is set by this benchmark itself; see the options before --")
+    call = make_parser().parse_args(arguments)
     compare = {"workers": compare_workers, "sizes": compare_sizes}[call.command]
     return run_in_folder("scaling", lambda folder, console: compare(call, folder, console))
 

@@ -21,13 +21,12 @@ _HEAD_SIZE_STEP: Final = 8
 
 _MOST_HEAD_SIZE: Final = 256
 
-
 _LEAST_CAPABILITY: Final = (8, 0)
 """Of a GPU that has the kernels: Ampere's and later ones."""
 
 
 def can_run_packed(encoder: Any) -> bool:
-    """Tell whether PackedEncoder can take a module: an encoder of BERT's kind; a GPU must have the kernels, if any."""
+    """Tell whether PackedEncoder can take a module: an encoder of BERT's kind; and a GPU, if any, has the kernels."""
     config = getattr(encoder, "config", None)
     if config is None or (torch.cuda.is_available() and torch.cuda.get_device_capability() < _LEAST_CAPABILITY):
         return False
