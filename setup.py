@@ -4,8 +4,6 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-ROOMS = ("schemas", "transforms", "beam_pipelines")
-
 GCP = ["apache-beam[gcp]>=2.77", "smart_open[gcs]>=7.0"]
 AWS = ["apache-beam[aws]>=2.77", "smart_open[s3]>=7.0"]
 KIWI = ["kiwipiepy>=0.24"]
@@ -30,11 +28,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    packages=find_packages(include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]),
+    packages=find_packages(include=["klue_beam", "klue_beam.*"]),  # its rooms are links to the folders beside it
     package_data={
-        **{room: ["py.typed"] for room in ROOMS},
-        "transforms.models": ["embedded/**"],
-        "transforms.splitters": ["*.npz", "*.safetensors", "*.json"],
+        "klue_beam": ["py.typed"],
+        "klue_beam.transforms.models": ["embedded/**"],
+        "klue_beam.transforms.split.splitters": ["*.npz"],
     },
     python_requires=">=3.11",
     install_requires=[
@@ -64,7 +62,7 @@ setup(
         "dev": DEV,
         "all": [*GCP, *AWS, *KIWI],
     },
-    entry_points={"console_scripts": ["klue-beam = beam_pipelines.cli:main"]},
+    entry_points={"console_scripts": ["klue-beam = klue_beam.beam_pipelines.cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Natural Language :: Korean",

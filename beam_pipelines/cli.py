@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 COMMANDS: Final = {
-    "annotate": ("beam_pipelines.annotate_command", "annotate text into Parquet"),
-    "verify": ("beam_pipelines.verify_command", "prove that each input record is in a dataset exactly once"),
-    "evaluate": ("beam_pipelines.evaluate", "score a model on labelled data"),
-    "train": ("beam_pipelines.train", "train a model"),
-    "average": ("beam_pipelines.average", "make one model of several that were trained on from the same one"),
-    "calibrate": ("beam_pipelines.calibrate", "fit a trained model's probabilities"),
+    "annotate": ("klue_beam.beam_pipelines.commands.annotate", "annotate text into Parquet"),
+    "verify": ("klue_beam.beam_pipelines.commands.verify", "prove that each input record is in a dataset exactly once"),
+    "evaluate": ("klue_beam.beam_pipelines.commands.evaluate", "score a model on labelled data"),
+    "train": ("klue_beam.beam_pipelines.commands.train", "train a model"),
+    "average": (
+        "klue_beam.beam_pipelines.commands.average",
+        "make one model of several that were trained on from the same one",
+    ),
+    "calibrate": ("klue_beam.beam_pipelines.commands.calibrate", "fit a trained model's probabilities"),
 }
 """Each command with the module whose `main(arguments)` runs it, imported only then, and what it does."""
 

@@ -20,17 +20,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.options import infer_format, parse_tasks
-from schemas.labels import TASKS
-from transforms.agreement import Agreement, compare_labels
-from transforms.annotate import annotate
-from transforms.config import DEVICES, PRECISIONS, AnnotateConfig, ModelConfig, ReadConfig, require
-from transforms.models.loading import Engine, load_engines
-from transforms.models.precision import choose_device
-from transforms.models.resolving import resolve_models
-from transforms.plan import make_plan
-from transforms.read import read_shard
-from transforms.split import load_splitter, split_sentences
+from klue_beam.beam_pipelines.commands.options import infer_format, parse_tasks
+from klue_beam.schemas.config import DEVICES, PRECISIONS, AnnotateConfig, ModelConfig, ReadConfig, require
+from klue_beam.schemas.labels import TASKS
+from klue_beam.transforms.annotate.sentences import annotate
+from klue_beam.transforms.evaluation.agreement import Agreement, compare_labels
+from klue_beam.transforms.models.engine.loading import Engine, load_engines
+from klue_beam.transforms.models.engine.resolving import resolve_models
+from klue_beam.transforms.models.nets.precision import choose_device
+from klue_beam.transforms.plan.plan import make_plan
+from klue_beam.transforms.read.shards import read_shard
+from klue_beam.transforms.split.sentences import load_splitter, split_sentences
 
 WARM_UP_SENTENCES: Final = 8
 """Annotated before the clocks start: what is made once, at the first pass, is no part of the speed."""

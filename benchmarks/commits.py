@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.shard import RECEIPTS_DIR, Receipt, segment_name
-from transforms.receipts import load_receipts
+from klue_beam.schemas.shard import RECEIPTS_DIR, Receipt, segment_name
+from klue_beam.transforms.plan.receipts import load_receipts
 
 
 class Committed(NamedTuple):

@@ -18,7 +18,7 @@ from benchmarks.report import describe_processor, new_table, run_in_folder
 from benchmarks.samples import add_input_arguments, sample_documents
 from benchmarks.timing import use_one_thread
 from benchmarks.whole_run import WholeRun, Worker, models_of
-from transforms.config import PRECISIONS, ModelConfig
+from klue_beam.schemas.config import PRECISIONS, ModelConfig
 
 SECONDS_AN_HOUR = 3600
 BYTES_A_TERABYTE = 10**12

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from benchmarks.timing import Spent, now, time_call
-from transforms.models.multitask import MultiTaskModel
+from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 

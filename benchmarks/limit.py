@@ -20,15 +20,15 @@ from torch import nn
 from benchmarks.report import describe_processor, new_table, run_in_folder
 from benchmarks.samples import add_input_arguments, sample_sentences
 from benchmarks.timing import time_call, use_one_thread
-from transforms.models.batching import count_max_pieces, pack_by_length
-from transforms.models.checkpoint import load_model
-from transforms.models.engine import encode_plain
-from transforms.models.folders import resolve_folder
-from transforms.models.linear import PackedLinear, can_pack
-from transforms.models.multitask import MultiTaskModel
-from transforms.models.pieces import TextTokenizer
-from transforms.models.precision import apply_precision
-from transforms.models.training.objectives import encode_batch, run_encoder
+from klue_beam.transforms.models.checkpoints.checkpoint import load_model
+from klue_beam.transforms.models.checkpoints.folders import resolve_folder
+from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
+from klue_beam.transforms.models.engine.engine import encode_plain
+from klue_beam.transforms.models.nets.linear import PackedLinear, can_pack
+from klue_beam.transforms.models.nets.precision import apply_precision
+from klue_beam.transforms.models.text.batching import count_max_pieces, pack_by_length
+from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.training.objectives import encode_batch, run_encoder
 
 TOKENS: Final = 2048
 """Tokens of the bare product, and of a packed batch."""

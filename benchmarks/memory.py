@@ -45,7 +45,7 @@ def measure(arguments: list[str], sample_seconds: float = SAMPLE_SECONDS) -> tup
       sample_seconds: between two looks at its memory, each of which takes milliseconds of a core and of its processes.
     """
     began = time.monotonic()
-    command = [sys.executable, "-m", "beam_pipelines", "annotate", *arguments]
+    command = [sys.executable, "-m", "klue_beam", "annotate", *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
         root, peak_bytes = psutil.Process(job.pid), 0
         while job.poll() is None:

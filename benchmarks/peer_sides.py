@@ -9,15 +9,15 @@ import torch
 import transformers
 from apache_beam.ml.inference.base import RunInference
 
-from beam_pipelines.driver import local_pipeline
 from benchmarks.beam_handlers import load_handler_class
 from benchmarks.peer_work import Pass, Work
 from benchmarks.random_checkpoints import Checkpoints
 from benchmarks.timing import Spent, now, time_call
-from schemas.reject import REJECT
-from schemas.shard import Chunk, ChunkKey, Tally
-from transforms.annotate import Annotate, annotate
-from transforms.models.loading import load_engines
+from klue_beam.beam_pipelines.local.driver import local_pipeline
+from klue_beam.schemas.reject import REJECT
+from klue_beam.schemas.shard import Chunk, ChunkKey, Tally
+from klue_beam.transforms.annotate.sentences import Annotate, annotate
+from klue_beam.transforms.models.engine.loading import load_engines
 
 BATCH_SIZE: Final = 32
 WARM_UP: Final = 8

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.random_checkpoints import POSITIONS, load_tokenizer, require_known
-from schemas.labels import TASKS
-from transforms.config import ModelConfig
-from transforms.models.loading import load_engines
-from transforms.models.marking import mark_pair
-from transforms.models.resolving import resolve_models
+from klue_beam.schemas.config import ModelConfig
+from klue_beam.schemas.labels import TASKS
+from klue_beam.transforms.models.engine.loading import load_engines
+from klue_beam.transforms.models.engine.marking import mark_pair
+from klue_beam.transforms.models.engine.resolving import resolve_models
 
 MAX_PAIRS: Final = 2
 """So many pairs of a sentence are scored at most, on every side."""

@@ -16,12 +16,13 @@ from transformers import (
     BertConfig,
 )
 
-from schemas.labels import NER_TYPES, RELATIONS, TOPICS
-from transforms.models.checkpoint import build_encoder, save_model
-from transforms.models.folders import EMBEDDED_DIR
-from transforms.models.multitask import MultiTaskModel
-from transforms.models.pieces import TextTokenizer
-from transforms.models.spec import ModelSpec, bio_tags
+from klue_beam.schemas.labels import NER_TYPES, RELATIONS, TOPICS
+from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder, save_model
+from klue_beam.transforms.models.checkpoints.folders import EMBEDDED_DIR
+from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
+from klue_beam.transforms.models.checkpoints.spec import ModelSpec
+from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.tagging import bio_tags
 
 MARKERS: Final = ("<subj>", "</subj>", "<obj>", "</obj>")
 """The relation checkpoint knows the marks of KLUE-baseline as tokens, as one that is trained with them does."""

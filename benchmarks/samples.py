@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.options import infer_format
-from schemas.document import DOCUMENT
-from schemas.shard import Chunk
-from transforms.config import MIB, AnnotateConfig, ReadConfig
-from transforms.plan import make_plan
-from transforms.read import read_shard
-from transforms.split import load_splitter, split_sentences
+from klue_beam.beam_pipelines.commands.options import infer_format
+from klue_beam.schemas.config import MIB, AnnotateConfig, ReadConfig
+from klue_beam.schemas.document import DOCUMENT
+from klue_beam.schemas.shard import Chunk
+from klue_beam.transforms.plan.plan import make_plan
+from klue_beam.transforms.read.shards import read_shard
+from klue_beam.transforms.split.sentences import load_splitter, split_sentences
 
 MOST_BYTES: Final = 16 * MIB
 """A sample is drawn from so much text at the beginning of the input."""

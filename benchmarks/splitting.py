@@ -24,11 +24,11 @@ import numpy as np
 import pyarrow as pa
 from scipy.optimize import linear_sum_assignment
 
-from schemas.document import DOCUMENT
-from transforms.codepoints import is_white_space
-from transforms.config import SPLITTERS
-from transforms.split import FALLBACK_FLAG, load_splitter, split_sentences, splitter_version
-from transforms.splitters.spans import Splitter, codes_of
+from klue_beam.schemas.config import SPLITTERS
+from klue_beam.schemas.document import DOCUMENT
+from klue_beam.transforms.base.codepoints import is_white_space
+from klue_beam.transforms.split.sentences import FALLBACK_FLAG, load_splitter, split_sentences, splitter_version
+from klue_beam.transforms.split.splitters.spans import Splitter, codes_of
 
 Span = tuple[int, int]
 

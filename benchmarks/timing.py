@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from transforms.threads import use_threads
+from klue_beam.transforms.base.threads import use_threads
 
 Result = TypeVar("Result")
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_pipelines.driver import ShardJob, run_shard
-from beam_pipelines.job import Job, close_job, open_job, plan_job
 from benchmarks.samples import count_bytes, count_characters, write_jsonl
 from benchmarks.timing import Spent, now, time_call
-from schemas.labels import TASKS
-from schemas.shard import DATA_DIR
-from transforms.config import AnnotateConfig, ModelConfig, ReadConfig
-from transforms.models.loading import share_engines
-from transforms.models.resolving import resolve_models
-from transforms.split import splitter_version
+from klue_beam.beam_pipelines.local.driver import ShardJob, run_shard
+from klue_beam.beam_pipelines.local.job import Job, close_job, open_job, plan_job
+from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
+from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.shard import DATA_DIR
+from klue_beam.transforms.models.engine.loading import share_engines
+from klue_beam.transforms.models.engine.resolving import resolve_models
+from klue_beam.transforms.split.sentences import splitter_version
 
 
 @dataclasses.dataclass(frozen=True)

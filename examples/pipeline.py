@@ -11,13 +11,13 @@ import sys
 
 import apache_beam as beam
 
-from transforms.annotate import Annotate
-from transforms.config import AnnotateConfig, ModelConfig, ReadConfig
-from transforms.models.resolving import resolve_models
-from transforms.plan import make_plan, save_plan
-from transforms.read import ReadShards
-from transforms.split import SplitSentences, splitter_version
-from transforms.write import WriteAnnotations
+from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
+from klue_beam.transforms.annotate.sentences import Annotate
+from klue_beam.transforms.models.engine.resolving import resolve_models
+from klue_beam.transforms.plan.plan import make_plan, save_plan
+from klue_beam.transforms.read.shards import ReadShards
+from klue_beam.transforms.split.sentences import SplitSentences, splitter_version
+from klue_beam.transforms.write.sink import WriteAnnotations
 
 TASKS = ("tc", "ner")
 

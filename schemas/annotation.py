@@ -5,8 +5,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from schemas.labels import TASKS
-from schemas.sentence import SENTENCE
+from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.sentence import SENTENCE
 
 SCHEMA_VERSION: Final = "1.0"
 """The output contract. Later versions only add columns."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # A program that the tests run, not a module: it reads its arguments as it starts.
-collect_ignore = ["beam_pipelines/crashing.py"]
+collect_ignore = ["beam_pipelines/local/crashing.py"]
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +34,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution, built from a copy, so that nothing is left in the checkout."""
     copy = tmp_path_factory.mktemp("sdist") / "source"
     ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CHECKOUT / "klue_beam", copy / "klue_beam", ignore=ignore, symlinks=True)
     for room in ("schemas", "transforms", "beam_pipelines"):
         shutil.copytree(CHECKOUT / room, copy / room, ignore=ignore)
     for name in (

@@ -61,10 +61,8 @@ def test_the_engine_and_the_tensor_library_are_the_measured_ones(checkout: Path)
 def test_the_source_distribution_carries_all_code_and_no_tests(checkout: Path, sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         carried = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    code = {path.relative_to(checkout).as_posix() for room in ROOMS for path in (checkout / room).rglob("*.py")}
-    typed = {f"{room}/py.typed" for room in ROOMS}
-    assert not code - carried
-    assert not typed - carried
+    code = {f"klue_beam/{path.relative_to(checkout)}" for room in ROOMS for path in (checkout / room).rglob("*.py")}
+    assert not {*code, "klue_beam/__init__.py", "klue_beam/py.typed"} - carried
     assert not [name for name in carried if name.startswith(("tests/", "examples/", "benchmarks/"))]
 
 
@@ -72,9 +70,11 @@ def test_the_source_distribution_carries_the_weights(checkout: Path, sdist: Path
     with tarfile.open(sdist) as archive:
         carried = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     embedded = checkout / "transforms" / "models" / "embedded"
-    weights = [*embedded.rglob("*"), *(checkout / "transforms" / "splitters").glob("*.npz")]
+    weights = [*embedded.rglob("*"), *(checkout / "transforms" / "split" / "splitters").glob("*.npz")]
     files = {
-        path.relative_to(checkout).as_posix() for path in weights if path.is_file() and "__pycache__" not in path.parts
+        f"klue_beam/{path.relative_to(checkout)}"
+        for path in weights
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert any(name.endswith(".safetensors") for name in files)
     assert not files - carried

@@ -8,11 +8,11 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, PreTrainedTokenizerFast
 
-from schemas.labels import TASKS
-from transforms.models.checkpoint import build_encoder, save_model
-from transforms.models.multitask import MultiTaskModel
-from transforms.models.pieces import TextTokenizer
-from transforms.models.spec import ModelSpec
+from klue_beam.schemas.labels import TASKS
+from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder, save_model
+from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
+from klue_beam.transforms.models.checkpoints.spec import ModelSpec
+from klue_beam.transforms.models.text.pieces import TextTokenizer
 
 SENTENCES = (
     "서울시는 3월 5일 한강 공원에서 열린 행사에 시민 2만 명이 모였다고 밝혔다.",

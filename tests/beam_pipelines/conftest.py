@@ -15,7 +15,7 @@ from tests.tiny_models import tiny_checkpoint
 
 TIME_LIMIT_SECONDS = 900
 """Seconds are enough; a machine that is busy with other things takes many times as long."""
-CRASHING = Path(__file__).with_name("crashing.py")
+CRASHING = Path(__file__).parent / "local" / "crashing.py"
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "100"}
 
@@ -47,7 +47,7 @@ class Corpus:
 
 def run_command(arguments: Sequence[str], *prefix: str) -> subprocess.CompletedProcess[str]:
     """Run klue-beam, or a script that runs it, in a session of its own."""
-    command = [sys.executable, *(prefix or ("-m", "beam_pipelines")), *arguments]
+    command = [sys.executable, *(prefix or ("-m", "klue_beam")), *arguments]
     return subprocess.run(
         command,
         env=ENVIRONMENT,

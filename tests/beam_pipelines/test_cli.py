@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from beam_pipelines import annotate_command
-from beam_pipelines.cli import COMMANDS, main
+from klue_beam.beam_pipelines.cli import COMMANDS, main
+from klue_beam.beam_pipelines.commands import annotate as annotate_command
 from tests.beam_pipelines.conftest import Corpus, run_command
 
 
@@ -113,9 +113,9 @@ def test_a_value_of_a_wrong_type_is_a_wrong_call(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     "code",
     [
-        "from beam_pipelines.cli import main; main(['--help'])",
-        "from beam_pipelines.verify_command import main; main(sys.argv[1:2])",
-        "from beam_pipelines.annotate_command import main; main(sys.argv[2:])",
+        "from klue_beam.beam_pipelines.cli import main; main(['--help'])",
+        "from klue_beam.beam_pipelines.commands.verify import main; main(sys.argv[1:2])",
+        "from klue_beam.beam_pipelines.commands.annotate import main; main(sys.argv[2:])",
     ],
 )
 def test_what_runs_no_model_loads_no_torch(code: str, corpus: Corpus, undisturbed: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.limit import linear_flops_per_token, main
+from klue_beam.transforms.models.checkpoints.checkpoint import load_model
+from klue_beam.transforms.models.nets.linear import can_pack
 from tests.tiny_models import SENTENCES, tiny_checkpoint
-from transforms.models.checkpoint import load_model
-from transforms.models.linear import can_pack
 
 
 def test_each_precision_has_its_limit_and_what_is_reached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from benchmarks.samples import (
     write_distinct,
     write_jsonl,
 )
-from transforms.split import load_splitter, split_sentences
+from klue_beam.transforms.split.sentences import load_splitter, split_sentences
 
 
 def test_documents_are_drawn_whole_until_they_hold_enough_sentences(texts: str) -> None:

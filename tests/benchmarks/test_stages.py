@@ -8,10 +8,10 @@ from benchmarks import cost, stages
 from benchmarks.engine_parts import EngineWatch
 from benchmarks.timing import time_call
 from benchmarks.whole_run import models_of
+from klue_beam.schemas.config import ModelConfig
+from klue_beam.transforms.models.engine.loading import load_engines
+from klue_beam.transforms.models.engine.resolving import resolve_models
 from tests.tiny_models import SENTENCES
-from transforms.config import ModelConfig
-from transforms.models.loading import load_engines
-from transforms.models.resolving import resolve_models
 
 
 def test_stages_and_overhead(texts: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.shard import ATTEMPTS_DIR, DATA_DIR, RECEIPTS_DIR, REJECTS_DIR, SUCCESS_FILE
+from klue_beam.schemas.shard import ATTEMPTS_DIR, DATA_DIR, RECEIPTS_DIR, REJECTS_DIR, SUCCESS_FILE
 
 TIME_LIMIT_SECONDS = 300
 """A client whose worker is killed hangs for ever; no client here may take longer."""
@@ -40,7 +40,7 @@ class Corpus:
 
     def command(self, output: Path, *flags: str) -> list[str]:
         """The command that annotates the corpus into a folder, with the options of an engine."""
-        command = [sys.executable, "-m", "beam_pipelines", "annotate", *self.arguments]
+        command = [sys.executable, "-m", "klue_beam", "annotate", *self.arguments]
         return [*command, "--output", str(output), *flags]
 
     def annotate(self, output: Path, *flags: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distributed import LocalCluster
 
-from schemas.shard import RECEIPTS_DIR
+from klue_beam.schemas.shard import RECEIPTS_DIR
 from tests.engines.corpus import ENVIRONMENT, TIME_LIMIT_SECONDS, Corpus, check_same, hash_files
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import smart_open
 
-from schemas.shard import Source
+from klue_beam.schemas.shard import Source
 
 if sys.version_info >= (3, 14):
     from compression.zstd import ZstdError

@@ -4,8 +4,8 @@ import json
 import math
 from typing import Any, Final, NoReturn
 
-from transforms.config import ReadConfig
-from transforms.formats.text import Document, RecordError
+from klue_beam.schemas.config import ReadConfig
+from klue_beam.transforms.formats.text import Document, RecordError
 
 JSON_TYPES: Final = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.reject import MAX_RAW_BYTES
-from transforms.config import ReadConfig
-from transforms.formats.bytes import BLOCK_BYTES, read_blocks
-from transforms.formats.text import Document, RecordError
+from klue_beam.schemas.config import ReadConfig
+from klue_beam.schemas.reject import MAX_RAW_BYTES
+from klue_beam.transforms.formats.bytes import BLOCK_BYTES, read_blocks
+from klue_beam.transforms.formats.text import Document, RecordError
 
 MAX_BATCH_ROWS: Final = 1024
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from schemas.reject import MAX_RAW_BYTES
-from transforms.formats.bytes import BYTE_ORDER_MARK, ByteWindow
+from klue_beam.schemas.reject import MAX_RAW_BYTES
+from klue_beam.transforms.formats.bytes import BYTE_ORDER_MARK, ByteWindow
 
 LINE_END_BYTES: Final = 2  # at most, b"\r\n"
 

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.annotation import ARC
-from transforms.codepoints import Bools, Eojeols, Ints
-from transforms.tasks.entity import to_list_array
-from transforms.tasks.topic import Floats, take_labels
+from klue_beam.schemas.annotation import ARC
+from klue_beam.transforms.base.codepoints import Bools, Eojeols, Ints
+from klue_beam.transforms.tasks.entity import to_list_array
+from klue_beam.transforms.tasks.topic import Floats, take_labels
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

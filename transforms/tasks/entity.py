@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.annotation import ENTITY
-from transforms.codepoints import Bools, CodePoints, Ints, ranges
-from transforms.tasks.tagging import Scores, find_best_tags
-from transforms.tasks.topic import Floats, take_labels
+from klue_beam.schemas.annotation import ENTITY
+from klue_beam.transforms.base.codepoints import Bools, CodePoints, Ints, ranges
+from klue_beam.transforms.tasks.tagging import Scores, find_best_tags
+from klue_beam.transforms.tasks.topic import Floats, take_labels
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

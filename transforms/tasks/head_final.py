@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from transforms.codepoints import Bools, Ints
-from transforms.tasks.topic import Floats
+from klue_beam.transforms.base.codepoints import Bools, Ints
+from klue_beam.transforms.tasks.topic import Floats
 
 
 def are_head_final(heads: Ints, real: Bools) -> Bools:

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from schemas.annotation import RELATION
-from schemas.labels import ENTITY_TYPES, NO_RELATION, UNRELATED_OBJECT_TYPES
-from transforms.codepoints import Bools, Ints, ranges
-from transforms.tasks.entity import Entities, to_list_array
-from transforms.tasks.topic import Floats, take_labels
+from klue_beam.schemas.annotation import RELATION
+from klue_beam.schemas.labels import ENTITY_TYPES, NO_RELATION, UNRELATED_OBJECT_TYPES
+from klue_beam.transforms.base.codepoints import Bools, Ints, ranges
+from klue_beam.transforms.tasks.entity import Entities, to_list_array
+from klue_beam.transforms.tasks.topic import Floats, take_labels
 
 _MARKER_TYPES: Final = {"QT": "NOH", "TI": "NOH"}
 """KLUE-RE knows no QT and TI: its numerals are NOH."""

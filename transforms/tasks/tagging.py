@@ -1,12 +1,13 @@
 """The best tags of sequences of characters, given what each tag scores and which tag likes to follow which."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from transforms.codepoints import Bools, Ints
-from transforms.tasks.topic import Floats
+from klue_beam.transforms.base.codepoints import Bools, Ints
+from klue_beam.transforms.tasks.topic import Floats
 
 Scores = npt.NDArray[np.float64]
 """Logarithms of probabilities, or what is added to them."""
@@ -16,6 +17,15 @@ _LEAST_PROBABILITY: Final = 1e-9
 
 _NEVER_SEEN: Final = 0.1
 """Is added to each count."""
+
+
+def bio_tags(types: Sequence[str]) -> tuple[str, ...]:
+    """Give the BIO tags of entity types, O first, then B and I of each type.
+
+    >>> bio_tags(["PS", "LC"])
+    ('O', 'B-PS', 'I-PS', 'B-LC', 'I-LC')
+    """
+    return ("O", *(f"{prefix}-{name}" for name in types for prefix in "BI"))
 
 
 def find_best_tags(probabilities: Floats, group: Ints, transitions: Scores) -> Ints:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.annotation import TOPIC
-from transforms.codepoints import Ints
+from klue_beam.schemas.annotation import TOPIC
+from klue_beam.transforms.base.codepoints import Ints
 
 Floats = npt.NDArray[np.float32]
 

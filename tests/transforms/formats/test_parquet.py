@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.shard import Chunk, Receipt, Shard
-from transforms.config import AnnotateConfig, ReadConfig
-from transforms.plan import make_plan
-from transforms.read import count_records, read_shard
+from klue_beam.schemas.config import AnnotateConfig, ReadConfig
+from klue_beam.schemas.shard import Chunk, Receipt, Shard
+from klue_beam.transforms.plan.plan import make_plan
+from klue_beam.transforms.read.shards import count_records, read_shard
 
 
 def read_table(path: Path, table: pa.Table, row_group_size: int = 1000, **fields: Any) -> list[Chunk]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.formats.bytes import ByteWindow
-from transforms.formats.text import RECORD_READERS, block_records, is_blank, line_records
+from klue_beam.transforms.formats.bytes import ByteWindow
+from klue_beam.transforms.formats.text import RECORD_READERS, block_records, is_blank, line_records
 
 LINES = st.lists(st.sampled_from([b"\n", b"\r\n", b" \n", b"a\n", b"\xff\n", b"bb", b"\xe3\x80\x80\n", b"\r", b"  "]))
 BLOCKS = st.lists(st.integers(1, 7), min_size=1, max_size=20)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.codepoints import find_eojeols, to_code_points
-from transforms.tasks.dependency import Arcs, are_trees, best_tree, decode_heads
+from klue_beam.transforms.base.codepoints import find_eojeols, to_code_points
+from klue_beam.transforms.tasks.dependency import Arcs, are_trees, best_tree, decode_heads
 
 
 def is_tree(heads: tuple[int, ...]) -> bool:

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from transforms.codepoints import to_code_points
-from transforms.models.spec import bio_tags
-from transforms.tasks.entity import (
+from klue_beam.transforms.base.codepoints import to_code_points
+from klue_beam.transforms.tasks.entity import (
     Entities,
     decode_entities,
     drop_overlaps,
@@ -17,6 +16,7 @@ from transforms.tasks.entity import (
     merge_entities,
     no_entities,
 )
+from klue_beam.transforms.tasks.tagging import bio_tags
 
 TYPES = ("PS", "LC", "OG")
 TAGS = bio_tags(TYPES)

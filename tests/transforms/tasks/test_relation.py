@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.labels import ENTITY_TYPES, UNRELATED_OBJECT_TYPES
-from transforms.tasks.entity import Entities
-from transforms.tasks.relation import decode_relations, list_candidate_pairs
+from klue_beam.schemas.labels import ENTITY_TYPES, UNRELATED_OBJECT_TYPES
+from klue_beam.transforms.tasks.entity import Entities
+from klue_beam.transforms.tasks.relation import decode_relations, list_candidate_pairs
 
 
 @st.composite

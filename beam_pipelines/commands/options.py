@@ -1,0 +1,318 @@
+"""The options of an annotation job as Beam pipeline options, and how they become an AnnotateConfig."""
+
+import argparse
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from klue_beam.schemas.config import (
+    AUTO_PRECISION,
+    INPUT_FORMATS,
+    PRECISIONS,
+    SPLITTERS,
+    TEXT_UNITS,
+    AnnotateConfig,
+    ModelConfig,
+    ReadConfig,
+    require,
+)
+from klue_beam.schemas.labels import TASKS
+from klue_beam.transforms.formats.bytes import is_compressed
+from klue_beam.transforms.plan.sources import FORMAT_SUFFIXES, find_sources
+
+SUFFIXES: Final = tuple(suffix for suffixes in FORMAT_SUFFIXES.values() for suffix in suffixes)
+
+_UNIT_BYTES: Final = {"": 1, "B": 1}
+_UNIT_BYTES.update({f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", start=1)})
+_UNIT_BYTES.update({f"{letter}B": 1000**power for power, letter in enumerate("kMGT", start=1)})
+_UNIT_BYTES["KB"] = 1000
+
+
+def parse_size_bytes(text: str) -> int:
+    """Read a size in bytes, with or without a unit.
+
+    Raises:
+      argparse.ArgumentTypeError: on anything else.
+
+    >>> parse_size_bytes("8MiB"), parse_size_bytes("1.5 kB"), parse_size_bytes("4096")
+    (8388608, 1500, 4096)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if found is None or found[2] not in _UNIT_BYTES:
+        raise argparse.ArgumentTypeError(
+            f"a size must be a number of bytes, or one with a unit as in 512KiB, 8MiB, 1GB, got {text!r}."
+        )
+    return int(float(found[1]) * _UNIT_BYTES[found[2]])
+
+
+def format_of(path: str) -> str | None:
+    """Tell a file's format by its suffix, that of its compression taken off; None where it tells nothing.
+
+    >>> format_of("dump/novel.jsonl.xz"), format_of("notes.txt"), format_of("README")
+    ('jsonl', 'text', None)
+    """
+    name = path.lower()
+    if is_compressed(name):
+        name = os.path.splitext(name)[0]
+    return next((known for known, suffixes in FORMAT_SUFFIXES.items() if name.endswith(suffixes)), None)
+
+
+def _matches(named: str) -> list[str]:
+    """Give the files that an input matches, whatever their format."""
+    matches: dict[str, None] = {}
+    for input_format in INPUT_FORMATS:
+        with contextlib.suppress(ValueError):  # a folder without files of this format
+            matches.update((source.path, None) for source in find_sources([named], input_format))
+    require(
+        bool(matches),
+        "Each input must match at least one file",
+        named,
+        f"Check the path; of a folder, files ending in {', '.join(SUFFIXES)} are read, compressed ones too.",
+    )
+    return list(matches)
+
+
+def infer_format(inputs: Iterable[str]) -> str:
+    """Tell the one format of all inputs by the suffixes of their files.
+
+    Raises:
+      ValueError: if an input matches nothing, a suffix tells nothing, or the files are of several formats.
+      OSError: if a file may not be read.
+    """
+    example_of: dict[str, str] = {}
+    for path in (path for named in inputs for path in _matches(named)):
+        known = format_of(path)
+        if known is None:
+            raise ValueError(
+                f"`--input_format` must be given where a suffix is none of {', '.join(SUFFIXES)}, got {path!r}. "
+                f"Name one of {', '.join(INPUT_FORMATS)}."
+            )
+        example_of.setdefault(known, path)
+    require(
+        len(example_of) == 1,
+        "All inputs of a dataset must have one format",
+        ", ".join(f"{path} ({known})" for known, path in sorted(example_of.items())),
+        "Annotate each format into a folder of its own, or name the one format with `--input_format`.",
+    )
+    return next(iter(example_of))
+
+
+def parse_tasks(text: str) -> tuple[str, ...]:
+    """Read a list of tasks, in any order, into the order of TASKS.
+
+    Raises:
+      ValueError: on a name that is no task, on none, and on `re` without `ner`.
+
+    >>> parse_tasks("ner, tc")
+    ('tc', 'ner')
+    """
+    asked = {name.strip() for name in text.split(",") if name.strip()}
+    require(
+        bool(asked) and asked <= set(TASKS),
+        f"`--tasks` must be a list out of {','.join(TASKS)}",
+        text,
+        "Name at least one of them, separated by commas.",
+    )
+    require(
+        "re" not in asked or "ner" in asked,
+        "`--tasks` with re must have ner too: a relation points to the row's entities",
+        text,
+        "Add ner, as in --tasks ner,re.",
+    )
+    return tuple(task for task in TASKS if task in asked)
+
+
+def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    defaults = ReadConfig()
+    group = parser.add_argument_group("what is read")
+    group.add_argument(
+        "--input",
+        nargs="+",
+        action="extend",
+        metavar="PATH",
+        help="files, folders or globs ('dump/*.jsonl.xz'); may be given several times. .gz .bz2 .xz .zst are read as "
+        "they are.",
+    )
+    group.add_argument(
+        "--input_format",
+        choices=INPUT_FORMATS,
+        help="what a file holds: plain text, one JSON object per line, or Parquet. Left out, the suffix tells: "
+        "x.jsonl.xz is jsonl, x.txt is text.",
+    )
+    group.add_argument(
+        "--text_unit",
+        choices=TEXT_UNITS,
+        default=defaults.text_unit,
+        help="what one document is in a text file: a line, a block between blank lines, or the whole file "
+        "(default: %(default)s).",
+    )
+    group.add_argument(
+        "--text_field",
+        default=defaults.text_field,
+        metavar="NAME",
+        help="the field or column that holds the text (default: %(default)s).",
+    )
+    group.add_argument(
+        "--id_field",
+        default=defaults.id_field,
+        metavar="NAME",
+        help="the field or column that holds the document's id, a string or a number; where it is absent the id is "
+        "made from the path and the record's number (default: %(default)s).",
+    )
+    group.add_argument(
+        "--keep_metadata",
+        action="store_true",
+        help="carry a record's other fields along, as JSON in the column `metadata`.",
+    )
+    group.add_argument(
+        "--max_record_bytes",
+        type=parse_size_bytes,
+        default=defaults.max_record_bytes,
+        metavar="SIZE",
+        help="a longer record is rejected instead of read into memory (default: 16MiB).",
+    )
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is written")
+    group.add_argument(
+        "--output",
+        metavar="DIR",
+        help="the dataset's folder. The same command into the same folder resumes; more inputs are added to it; "
+        "another configuration is refused.",
+    )
+    group.add_argument(
+        "--tasks",
+        default=",".join(TASKS),
+        metavar="LIST",
+        help="which tasks to run: tc (topic), ner (entities), re (relations, needs ner), dp (dependency tree). "
+        "A task that is left out costs nothing and has no column (default: %(default)s).",
+    )
+    group.add_argument(
+        "--shard_bytes",
+        type=parse_size_bytes,
+        default=ReadConfig().shard_bytes,
+        metavar="SIZE",
+        help="plain files are cut into shards of this size at line ends; a compressed file is committed in steps of "
+        "it. A kill loses at most one such step of a worker (default: 4MiB).",
+    )
+    group.add_argument(
+        "--batch_bytes",
+        type=parse_size_bytes,
+        default=ReadConfig().batch_bytes,
+        metavar="SIZE",
+        help="text that goes through the models at a time; more pads less and takes more memory (default: 128KiB).",
+    )
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    defaults = ModelConfig()
+    group = parser.add_argument_group("how it is annotated")
+    group.add_argument(
+        "--model",
+        default="small",
+        metavar="NAME",
+        help="the model for all tasks: an embedded one by name, or the folder of one that `klue-beam train` made "
+        "(default: %(default)s).",
+    )
+    for task, kind in (
+        ("tc", "sequence classification"),
+        ("ner", "token classification"),
+        ("re", "sequence classification over marked entities"),
+        ("dp", "made by `klue-beam train`, or KLUE-baseline's dp-model.bin without parts of speech"),
+    ):
+        group.add_argument(
+            f"--{task}_model",
+            metavar="NAME",
+            help=f"another model for {task}: a local folder or hub name ({kind}).",
+        )
+    group.add_argument(
+        "--re_markers",
+        default=defaults.re_markers,
+        metavar="STYLE",
+        help="how a relation checkpoint of its own marks the two entities (default: %(default)s).",
+    )
+    group.add_argument(
+        "--splitter",
+        choices=SPLITTERS,
+        default="fast",
+        help="what cuts documents into sentences; none takes a document as one sentence (default: %(default)s).",
+    )
+    group.add_argument(
+        "--precision",
+        choices=(AUTO_PRECISION, *PRECISIONS),
+        default=defaults.precision,
+        help="the numbers that the models compute in. auto tries them on a few sentences when the dataset is planned, "
+        "and takes the fastest whose labels are those of fp32; the plan keeps what was taken (default: %(default)s).",
+    )
+    group.add_argument(
+        "--token_budget",
+        type=int,
+        default=defaults.token_budget,
+        metavar="N",
+        help="at most so many tokens, padding included, in one forward pass (default: 4096, on a GPU 32768).",
+    )
+    group.add_argument(
+        "--max_pairs",
+        type=int,
+        default=defaults.max_pairs,
+        metavar="N",
+        help="at most so many entity pairs of a sentence are scored for relations; a row that had more is flagged "
+        "re_pairs_cut (default: %(default)s).",
+    )
+
+
+class AnnotateOptions(PipelineOptions):
+    """What decides the rows of a dataset, as options of the pipeline, so that a runner shows them with its job."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        _add_input_arguments(parser)
+        _add_output_arguments(parser)
+        _add_model_arguments(parser)
+
+
+def to_config(options: Any, input_format: str) -> AnnotateConfig:
+    """Give the configuration that the options ask for, model hashes and splitter version not yet filled in.
+
+    Args:
+      options: an AnnotateOptions, or a namespace with its attributes.
+      input_format: one of INPUT_FORMATS.
+
+    Raises:
+      ValueError: if an option has a value that it cannot have.
+    """
+    tasks = parse_tasks(options.tasks)
+    named = {task: getattr(options, f"{task}_model") for task in TASKS}
+    for task, name in named.items():
+        require(
+            name is None or task in tasks,
+            f"`--{task}_model` must go with the task {task}",
+            options.tasks,
+            f"Add {task} to --tasks, or leave the option out.",
+        )
+    return AnnotateConfig(
+        read=ReadConfig(
+            input_format=input_format,
+            text_unit=options.text_unit,
+            text_field=options.text_field,
+            id_field=options.id_field,
+            keep_metadata=options.keep_metadata,
+            max_record_bytes=options.max_record_bytes,
+            shard_bytes=options.shard_bytes,
+            batch_bytes=options.batch_bytes,
+        ),
+        splitter=options.splitter,
+        model=ModelConfig(
+            tasks=tasks,
+            models={task: named[task] or options.model for task in tasks},
+            precision=options.precision,
+            token_budget=options.token_budget,
+            max_pairs=options.max_pairs,
+            re_markers=options.re_markers,
+        ),
+    )

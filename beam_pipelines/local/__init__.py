@@ -1,0 +1,1 @@
+"""Running shards on this machine or on a Dask cluster."""

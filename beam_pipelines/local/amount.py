@@ -1,0 +1,80 @@
+"""How much there is to do, for the time left: known at once for plain files, counted ahead for compressed ones."""
+
+import functools
+import threading
+from collections.abc import Sequence
+
+import pyarrow.parquet as pq
+
+from klue_beam.schemas.shard import Plan, Receipt, Shard
+from klue_beam.transforms.formats.bytes import StreamBreakError, read_blocks
+
+
+def _stream_bytes(path: str, stop: threading.Event) -> int:
+    """Count what a compressed file holds, up to its end or a break."""
+    n_bytes = 0
+    try:
+        for block in read_blocks(path):
+            n_bytes += len(block)
+            if stop.is_set():
+                break
+    except StreamBreakError:
+        pass  # what is before the break is annotated, and the break itself reported, by the job
+    return n_bytes
+
+
+@functools.lru_cache(maxsize=1)
+def _row_group_rows(path: str) -> list[int]:
+    metadata = pq.read_metadata(path)
+    return [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+
+
+class AmountMeter:
+    """Counts, beside the job, the bytes or rows of all shards of a plan; as a context, it stops at the end.
+
+    A compressed file that is not done is read through once more for it, some hundred times faster than it is
+    annotated.
+
+    Args:
+      plan: whose shards are counted.
+      receipts: what is done is taken from them.
+    """
+
+    def __init__(self, plan: Plan, receipts: Sequence[Receipt]) -> None:
+        self._plan = plan
+        self._receipts = receipts
+        self._total: int | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._count, name="amount-meter", daemon=True)
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "rows" if self._plan.config["read"]["input_format"] == "parquet" else "MB"
+
+    def total(self) -> int | None:
+        """Give the amount, None while it is not known yet."""
+        return self._total
+
+    def __enter__(self) -> "AmountMeter":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _count(self) -> None:
+        done = {receipt.shard_id for receipt in self._receipts if receipt.last_of_shard}
+        try:
+            total = sum(self._amount(shard) for shard in self._plan.shards if shard.shard_id not in done)
+        except (OSError, ValueError):
+            return  # the time left stays unknown; the job itself meets and reports what is wrong with the source
+        total += sum(receipt.end_byte - receipt.begin_byte for receipt in self._receipts if receipt.shard_id in done)
+        if not self._stop.is_set():
+            self._total = total
+
+    def _amount(self, shard: Shard) -> int:
+        if self.unit == "rows":
+            return sum(_row_group_rows(shard.source)[shard.begin : shard.end])
+        return _stream_bytes(shard.source, self._stop) if shard.is_stream else shard.end - shard.begin

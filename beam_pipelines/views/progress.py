@@ -1,0 +1,175 @@
+"""Progress of a job, within its shards too: a live bar in a terminal, now and then a plain line elsewhere."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from klue_beam.schemas.shard import Receipt, Shard
+
+PLAIN_LINE_SECONDS: Final = 10.0
+"""How often a line is printed where there is no terminal."""
+
+BYTES_PER_MB: Final = 1_000_000
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was done so far; `amount` is in the input's own unit, decompressed bytes or the rows of Parquet."""
+
+    documents: int = 0
+    sentences: int = 0
+    rejects: int = 0
+    amount: int = 0
+
+    def add(self, other: "Counts") -> None:
+        """Add another's counts to these."""
+        self.documents += other.documents
+        self.sentences += other.sentences
+        self.rejects += other.rejects
+        self.amount += other.amount
+
+    @classmethod
+    def of_receipts(cls, receipts: Iterable[Receipt]) -> "Counts":
+        """Sum up what receipts prove."""
+        total = cls()
+        for receipt in receipts:
+            counts = receipt.counts
+            amount = receipt.end_byte - receipt.begin_byte
+            total.add(cls(counts["documents"], counts["sentences"], counts["rejects"], amount))
+        return total
+
+
+@dataclass
+class JobProgress:
+    """Counts of a running job; safe to call from several threads.
+
+    A shard that starts again, since its worker died or it failed, is counted from its receipts anew: what its lost
+    attempt had reported is taken back.
+
+    Attributes:
+      before: what earlier runs did.
+      clock: seconds, monotonic.
+    """
+
+    before: Counts = field(default_factory=Counts)
+    clock: Callable[[], float] = time.monotonic
+    _of_attempt: dict[int, tuple[int, Counts]] = field(default_factory=dict)
+    _began_at: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start_attempt(self, shard: Shard, attempt: int) -> None:
+        """Note that a shard starts, or starts again; events of its earlier attempts no longer count."""
+        with self._lock:
+            self._began_at = self.clock() if self._began_at is None else self._began_at
+            self._of_attempt[shard.shard_id] = (attempt, Counts())
+
+    def hear(self, event: Mapping[str, int]) -> None:
+        """Take in a chunk that a worker reports: the fields of ChunkProgress and `attempt`."""
+        with self._lock:
+            attempt, counts = self._of_attempt.get(event["shard_id"], (-1, Counts()))
+            if attempt != event["attempt"]:
+                return
+            counts.add(Counts(event["documents"], event["sentences"], event["rejects"], event["input_bytes"]))
+
+    def this_run(self) -> tuple[Counts, float]:
+        """Give what this run did, and the seconds since its first shard was handed out."""
+        with self._lock:
+            total = Counts()
+            for _, counts in self._of_attempt.values():
+                total.add(counts)
+            return total, 0.0 if self._began_at is None else self.clock() - self._began_at
+
+    def describe(self, total_amount: int | None) -> tuple[Counts, float, float | None]:
+        """Give the counts with those of earlier runs, sentences a second, and the seconds left if known."""
+        done, seconds = self.this_run()
+        rate = done.sentences / seconds if seconds > 0 else 0.0
+        together = Counts()
+        together.add(self.before)
+        together.add(done)
+        left = None
+        if total_amount is not None and seconds > 0 and done.amount:
+            left = max(0, total_amount - together.amount) * seconds / done.amount
+        return together, rate, left
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Write a duration.
+
+    >>> format_seconds(3725.4), format_seconds(None)
+    ('1:02:05', '-:--:--')
+    """
+    if seconds is None:
+        return "-:--:--"
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+class ProgressView:
+    """Draws a JobProgress; as a context, it is on the screen inside.
+
+    Args:
+      console: where to.
+      progress: what is drawn.
+      total_amount: gives the amount of all inputs once it is known, None until then.
+      unit: what the amount counts, "MB" or "rows".
+    """
+
+    def __init__(
+        self, console: Console, progress: JobProgress, total_amount: Callable[[], int | None], unit: str
+    ) -> None:
+        self._console = console
+        self._progress = progress
+        self._total_amount = total_amount
+        self._unit = unit
+        self._bar = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[line]}"),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID = self._bar.add_task("", line="starting the workers, loading the models", total=None)
+        self._printed_at = time.monotonic()
+
+    def __enter__(self) -> "ProgressView":
+        self._bar.start()
+        self._bar.refresh()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def refresh(self) -> None:
+        """Draw the present state; cheap, to be called a few times a second."""
+        total = self._total_amount()
+        done, rate, left = self._progress.describe(total)
+        if self._console.is_terminal:
+            if done.amount:
+                line = self._line(done, rate, left, total)
+                self._bar.update(self._task, completed=done.amount, total=total or None, line=line)
+            self._bar.refresh()
+        elif time.monotonic() - self._printed_at >= PLAIN_LINE_SECONDS and done.amount:
+            self._printed_at = time.monotonic()
+            self.say(self._line(done, rate, left, total))
+
+    def _line(self, done: Counts, rate: float, left: float | None, total: int | None) -> str:
+        percent = f"{100 * min(1.0, done.amount / total):.1f} % · " if total else ""
+        amount = f"{done.amount / BYTES_PER_MB:,.1f} MB" if self._unit == "MB" else f"{done.amount:,} {self._unit}"
+        return (
+            f"{percent}{done.documents:,} documents · {done.sentences:,} sentences · {amount} · "
+            f"{rate:,.0f} sentences/s · {format_seconds(left)} left · {done.rejects:,} rejects"
+        )

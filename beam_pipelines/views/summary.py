@@ -1,0 +1,131 @@
+"""What a dataset holds, summed up from its receipts and rejects, and drawn at the end of a job."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from klue_beam.schemas.shard import DATA_DIR, REJECTS_DIR, Receipt
+
+FLAG_PREFIX: Final = "flag:"
+TASK_COUNTS: Final = {"ner": "entities", "re": "relations", "dp": "arcs"}
+"""What each task adds to a receipt's counts."""
+
+
+@dataclass
+class Summary:
+    """Totals of a dataset.
+
+    Attributes:
+      counts: the counts of all receipts, added up.
+      reasons: rejected records by what was wrong with them, in the words before the first colon.
+      breaks: sources that could be read only up to a break, each with what the break was.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    breaks: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def flags(self) -> Mapping[str, int]:
+        """Rows by flag."""
+        return {name.removeprefix(FLAG_PREFIX): n for name, n in self.counts.items() if name.startswith(FLAG_PREFIX)}
+
+
+def summarize(dataset: str, receipts: Iterable[Receipt]) -> Summary:
+    """Sum up a dataset.
+
+    Args:
+      dataset: its folder; the files of its rejects are read.
+      receipts: of the segments to sum up.
+
+    Raises:
+      OSError: if a file that a receipt names cannot be read.
+    """
+    summary = Summary()
+    for receipt in receipts:
+        summary.counts.update(receipt.counts)
+        if receipt.rejects is None:
+            continue
+        rejects = pq.read_table(
+            os.path.join(dataset, receipt.rejects.path), columns=["source", "record_index", "stage", "reason"]
+        )
+        for source, record_index, stage, reason in zip(
+            *(column.to_pylist() for column in rejects.columns), strict=True
+        ):
+            if record_index is None:
+                summary.breaks.append((source, reason))
+            else:
+                summary.reasons[f"{stage}: {reason.split(':')[0]}"] += 1
+    return summary
+
+
+def _rows(summary: Summary, tasks: Sequence[str]) -> Iterable[tuple[str, str]]:
+    counts = summary.counts
+    yield "documents", f"{counts['documents']:,}"
+    if counts["blanks"]:
+        yield "blank documents", f"{counts['blanks']:,}"
+    yield "sentences", f"{counts['sentences']:,}"
+    yield "characters", f"{counts['characters']:,}"
+    for task, name in TASK_COUNTS.items():
+        if task in tasks:
+            yield ("words in trees" if name == "arcs" else name), f"{counts[name]:,}"
+    for flag, rows in sorted(summary.flags.items()):
+        yield f"flagged {flag}", f"{rows:,}"
+    yield "rejects", f"{counts['rejects']:,}"
+    for reason, records in summary.reasons.most_common():
+        yield f"  {reason}", f"{records:,}"
+    for source, reason in summary.breaks:
+        yield f"  source broke off: {source}", reason
+
+
+def duckdb_query(dataset: str, tasks: Sequence[str]) -> str:
+    """Write a query that shows what a dataset is good for."""
+    files = f"'{os.path.join(dataset, DATA_DIR)}/*.parquet'"
+    if "ner" not in tasks:
+        shown = "topic.label AS topic" if "tc" in tasks else "dependencies"
+        return f"SELECT doc_id, text, {shown} FROM {files} LIMIT 10"  # noqa: S608  shown to the user, not run
+    topic = "topic.label AS topic, " if "tc" in tasks else ""
+    return (
+        f"SELECT {topic}entity.label AS entity, count(*) AS n "  # noqa: S608  the same
+        f"FROM (SELECT *, unnest(entities) AS entity FROM {files}) GROUP BY ALL ORDER BY n DESC"
+    )
+
+
+def draw_summary(
+    console: Console,
+    dataset: str,
+    summary: Summary,
+    tasks: Sequence[str],
+    *,
+    sentences_per_second: float | None,
+) -> None:
+    """Draw the totals, where the data is and what can be done with it.
+
+    Args:
+      console: where to.
+      dataset: the dataset's folder.
+      summary: what is drawn.
+      tasks: what the dataset was annotated with.
+      sentences_per_second: of the run that has just ended, None if it annotated nothing.
+    """
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in _rows(summary, tasks):
+        table.add_row(Text(name), Text(value))
+    if sentences_per_second is not None:
+        table.add_row("sentences a second", f"{sentences_per_second:,.0f}")
+    console.print(table)
+    lines = [f"Data:    {os.path.join(dataset, DATA_DIR)}/*.parquet"]
+    if summary.counts["rejects"]:
+        lines.append(f"Rejects: {os.path.join(dataset, REJECTS_DIR)}/*.parquet")
+    lines += [f'Query:   duckdb -c "{duckdb_query(dataset, tasks)}"', f"Check:   klue-beam verify {dataset}"]
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)

@@ -1,0 +1,178 @@
+"""The configuration that all rows of a dataset share. It is stored in the plan and hashed."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from klue_beam.schemas.labels import TASKS
+
+INPUT_FORMATS: Final = ("text", "jsonl", "parquet")
+TEXT_UNITS: Final = ("line", "block", "file")
+SPLITTERS: Final = ("fast", "kss", "kiwi", "newline", "none")
+AUTO_PRECISION: Final = "auto"
+"""Stands for one of PRECISIONS until the plan is made: see klue_beam.transforms.evaluation.settling."""
+
+PRECISIONS: Final = ("fp32", "bf16", "int8")
+
+RE_MARKERS: Final = ("klue", "typed", "punctuation")
+"""How a relation checkpoint marks the two entities: `<subj> </subj> <obj> </obj>` as in KLUE-baseline, the same with
+the entity type (`<S:PER> </S:PER>`), or punctuation (`@ * PER * name @`, `# ^ PER ^ name #`)."""
+
+DEVICES: Final = ("auto", "cpu", "cuda")
+"""Where models may run: a choice of a single run, as the number of threads, and no part of the configuration."""
+
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+
+def require(condition: bool, rule: str, got: object, remedy: str) -> None:
+    """Refuse a configuration value.
+
+    Raises:
+      ValueError: the rule, the value got and the remedy, where `condition` does not hold.
+
+    >>> require(False, "`shard_bytes` must be at least 1", 0, "Leave it out for the default.")
+    Traceback (most recent call last):
+    ...
+    ValueError: `shard_bytes` must be at least 1, got 0. Leave it out for the default.
+    """
+    if not condition:
+        raise ValueError(f"{rule}, got {got!r}. {remedy}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ReadConfig:
+    """How sources become documents.
+
+    Attributes:
+      input_format: one of INPUT_FORMATS.
+      text_unit: what a document is in `text` input: a line, a block between blank lines, or the whole file.
+      text_field, id_field: the fields of a jsonl record or the columns of a Parquet file.
+      keep_metadata: carry a record's other fields as JSON.
+      max_record_bytes: a longer record becomes a reject.
+      shard_bytes: target size of a shard of a plain file, and of a segment of a stream, in (decompressed) bytes.
+      batch_bytes: target size of the text in one chunk.
+    """
+
+    input_format: str = "text"
+    text_unit: str = "line"
+    text_field: str = "text"
+    id_field: str = "id"
+    keep_metadata: bool = False
+    max_record_bytes: int = 16 * MIB
+    shard_bytes: int = 4 * MIB
+    batch_bytes: int = 128 * KIB
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("input_format", INPUT_FORMATS), ("text_unit", TEXT_UNITS)):
+            value = getattr(self, name)
+            require(value in allowed, f"`{name}` must be one of {', '.join(allowed)}", value, "Choose one of them.")
+        for name in ("max_record_bytes", "shard_bytes", "batch_bytes"):
+            value = getattr(self, name)
+            require(value >= 1, f"`{name}` must be at least 1", value, "Leave it out for the default.")
+        for name in ("text_field", "id_field"):
+            require(bool(getattr(self, name)), f"`{name}` must name a field", "", "Leave it out for the default.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Which models annotate, and how.
+
+    Attributes:
+      tasks: names out of TASKS, in the order of TASKS.
+      models: for each task, the model's name (`small`, a folder, or a hub name).
+      model_sha256: for each task, the hash of the model's files, taken when the plan is made.
+      precision: one of PRECISIONS, or AUTO_PRECISION where it is not settled yet.
+      token_budget: at most so many tokens, padding included, in one forward pass; None for what suits the device.
+      max_pairs: at most so many candidate pairs of a sentence are scored for relations; a row that had more is flagged.
+      re_markers: how a relation checkpoint of its own marks the two entities, one of RE_MARKERS.
+    """
+
+    tasks: tuple[str, ...] = TASKS
+    models: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict.fromkeys(TASKS, "small"))
+    model_sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    precision: str = "fp32"
+    token_budget: int | None = None
+    max_pairs: int = 64
+    re_markers: str = "klue"
+
+    def __post_init__(self) -> None:
+        unknown = [task for task in self.tasks if task not in TASKS]
+        require(
+            bool(self.tasks) and not unknown,
+            f"`tasks` must be a list out of {','.join(TASKS)}",
+            ",".join(self.tasks),
+            "Name at least one of them.",
+        )
+        require(
+            self.precision in (AUTO_PRECISION, *PRECISIONS),
+            f"`precision` must be one of {', '.join((AUTO_PRECISION, *PRECISIONS))}",
+            self.precision,
+            "Choose one of them.",
+        )
+        require(
+            self.token_budget is None or self.token_budget >= 512,
+            "`token_budget` must be at least 512",
+            self.token_budget,
+            "Raise it, or leave it out for what suits the device.",
+        )
+        require(self.max_pairs >= 1, "`max_pairs` must be at least 1", self.max_pairs, "Leave it out for the default.")
+
+    def require_settled(self) -> None:
+        """Refuse a precision that is still to be chosen.
+
+        Raises:
+          ValueError: if it is AUTO_PRECISION.
+        """
+        require(
+            self.precision in PRECISIONS,
+            f"`precision` must be settled, one of {', '.join(PRECISIONS)}",
+            self.precision,
+            "Choose one of them, or let `klue_beam.transforms.evaluation.settling.settle_precision` choose.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotateConfig:
+    """Everything that decides what a dataset's rows say. Stored in the plan; another configuration is refused."""
+
+    read: ReadConfig = dataclasses.field(default_factory=ReadConfig)
+    splitter: str = "fast"
+    splitter_version: str = ""
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+
+    def __post_init__(self) -> None:
+        require(
+            self.splitter in SPLITTERS,
+            f"`splitter` must be one of {', '.join(SPLITTERS)}",
+            self.splitter,
+            "Choose one of them.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the configuration as plain JSON types."""
+        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "AnnotateConfig":
+        """Read a configuration back from what `to_dict` gave.
+
+        Raises:
+          TypeError: on a field that this version does not know.
+        """
+        model = dict(fields["model"])
+        model["tasks"] = tuple(model["tasks"])
+        return cls(
+            read=ReadConfig(**fields["read"]),
+            splitter=fields["splitter"],
+            splitter_version=fields["splitter_version"],
+            model=ModelConfig(**model),
+        )
+
+    def sha256(self) -> str:
+        """Hash the configuration; two datasets with one hash can be mixed."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,244 @@
+"""`klue-beam evaluate` on small files with a tiny random model, its scores against other implementations of them."""
+
+import json
+
+import numpy as np
+import pytest
+from seqeval.metrics import f1_score as seqeval_f1
+from seqeval.scheme import IOB2
+from sklearn.metrics import f1_score
+from transformers import AutoModelForSequenceClassification
+
+from klue_beam.beam_pipelines.commands.evaluate import choose_rows, main
+from klue_beam.schemas.config import ModelConfig
+from klue_beam.schemas.labels import DEPRELS, RELATIONS, TASKS, TOPICS
+from klue_beam.transforms.models.engine.loading import load_engines
+from klue_beam.transforms.tasks.gold import (
+    halve_examples,
+    read_dp,
+    read_ner,
+    read_re,
+    read_tc,
+    split_dependency_examples,
+)
+from tests.tiny_checkpoints import save_checkpoint
+from tests.tiny_models import SENTENCES, tiny_checkpoint
+
+FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model folder with the four tasks."""
+    return str(tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny", positions=128))
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """Sentences that differ; the tiny model decides on them at random."""
+    return [f"{SENTENCES[n % len(SENTENCES)]} {n}번째 말이다." for n in range(40)]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, texts):
+    """A file of each task in its official format, gold labels drawn at random."""
+    folder = tmp_path_factory.mktemp("klue")
+    rng = np.random.default_rng(0)
+    tc = [{"guid": f"tc-{n}", "title": text, "label": str(rng.choice(TOPICS))} for n, text in enumerate(texts)]
+    (folder / "tc.json").write_text(json.dumps(tc), encoding="utf-8")
+    ner, dp = "", ""
+    for n, text in enumerate(texts):
+        begin = int(rng.integers(0, 3))
+        ner += f"## ner-{n}\t{text}\n"
+        ner += "".join(
+            f"{char}\t{'B-PS' if i == begin else 'I-PS' if i == begin + 1 else 'O'}\n" for i, char in enumerate(text)
+        )
+        ner += "\n"
+        forms = text.split()
+        dp += f"## dp-{n}\t{text}\n"
+        dp += "".join(
+            f"{i}\t{form}\t{form}\tNNG\t{i + 1 if i < len(forms) else 0}\t{rng.choice(DEPRELS[:5])}\n"
+            for i, form in enumerate(forms, 1)
+        )
+        dp += "\n"
+    (folder / "ner.tsv").write_text(ner, encoding="utf-8")
+    (folder / "dp.tsv").write_text(dp, encoding="utf-8")
+    re_rows = [
+        {
+            "guid": f"re-{n}",
+            "sentence": text,
+            "subject_entity": {"word": text[0:2], "start_idx": 0, "end_idx": 1, "type": "PER"},
+            "object_entity": {"word": text[4:6], "start_idx": 4, "end_idx": 5, "type": "POH"},
+            "label": str(rng.choice(RELATIONS[:4])),
+        }
+        for n, text in enumerate(texts)
+    ]
+    # One sentence may stand there with several pairs.
+    re_rows += [row | {"subject_entity": row["object_entity"] | {"type": "ORG"}, "object_entity": row["subject_entity"]}
+                for row in re_rows]  # fmt: skip
+    (folder / "re.json").write_text(json.dumps(re_rows), encoding="utf-8")
+    return folder
+
+
+def evaluate(tmp_path, *arguments):
+    """Run the command and read the JSON that it wrote."""
+    target = tmp_path / "scores.json"
+    assert main([*arguments, "--threads", "1", "--json", str(target)]) == 0
+    return json.loads(target.read_text(encoding="utf-8"))
+
+
+def engine_of(model, *tasks):
+    (engine,) = load_engines(ModelConfig(tasks=tasks, models=dict.fromkeys(tasks, model)))
+    return engine
+
+
+def test_tc(files, model, tmp_path, capsys):
+    """Macro F1 is scikit-learn's on what the model says of each title; the JSON and the table have it."""
+    path = str(files / "tc.json")
+    scores = evaluate(tmp_path, "--task", "tc", "--data", path, "--model", model)
+    examples = read_tc(path)
+    topics = engine_of(model, "tc").annotate([example.text for example in examples]).topics
+    gold = [TOPICS.index(example.label) for example in examples]
+    expected = 100 * f1_score(gold, topics.label, average="macro")
+    assert {name: scores[name] for name in ("task", "data", "rows", "model")} == {
+        "task": "tc",
+        "data": path,
+        "rows": 40,
+        "model": model,
+    }
+    assert scores["metrics"] == {"macro_f1": pytest.approx(expected)}
+    drawn = capsys.readouterr().out
+    assert f"{expected:.2f}" in drawn
+    assert "85.73" in drawn
+    assert "The surest mistakes" in drawn
+
+
+def test_ner(files, model, tmp_path):
+    """Entity F1 is seqeval's on what the model finds in each sentence, types of KLUE-NER alone."""
+    path = str(files / "ner.tsv")
+    scores = evaluate(tmp_path, "--task", "ner", "--data", path, "--model", model)
+    examples = read_ner(path)
+    entities = engine_of(model, "ner").annotate([example.text for example in examples]).entities
+    tags = [["O"] * len(example.text) for example in examples]
+    for text, begin, end, label in zip(entities.text, entities.begin, entities.end, entities.label, strict=True):
+        if entities.labels[label] not in ("POH", "NOH"):
+            rest = int(end - begin - 1)
+            tags[text][begin:end] = [f"B-{entities.labels[label]}", *[f"I-{entities.labels[label]}"] * rest]
+    gold = [list(example.tags) for example in examples]
+    expected = 100 * seqeval_f1(gold, tags, average="macro", mode="strict", scheme=IOB2)
+    assert set(scores["metrics"]) == {"entity_f1", "character_f1"}
+    assert scores["metrics"]["entity_f1"] == pytest.approx(expected)
+
+
+def test_re(files, model, tmp_path, capsys):
+    """Each row's own pair is scored, also where a sentence stands there with another pair; entities are not sought.
+
+    What the model finds by itself is counted against the gold mentions, by type.
+    """
+    path = str(files / "re.json")
+    scores = evaluate(tmp_path, "--task", "re", "--data", path, "--model", model)
+    assert scores["rows"] == 80
+    assert set(scores["metrics"]) == {"micro_f1", "auprc"}
+    assert scores["details"]["pairs_not_scored"] == 0
+    assert "end_to_end_micro_f1" in scores["details"]
+    examples = read_re(path)
+    entities = engine_of(model, "ner").annotate([example.text for example in examples]).entities
+    found = set(zip(entities.text, entities.begin, entities.end, strict=True))
+    spans = [(n, *e.subject[:2]) in found for n, e in enumerate(examples) if e.subject.type == "PS"]
+    spans += [(n, *e.object[:2]) in found for n, e in enumerate(examples) if e.object.type == "PS"]
+    assert [row["type"] for row in scores["mentions"]] == ["PS", "OG", "POH"]
+    assert [row["gold"] for row in scores["mentions"]] == [80, 40, 40]
+    assert scores["mentions"][0]["spans"] == pytest.approx(100 * np.mean(spans))
+    assert scores["mentions"][1]["objects"] is None
+    drawn = capsys.readouterr().out
+    assert "Mentions of the gold pairs, found in running text" in drawn
+    (row,) = (line.split() for line in drawn.splitlines() if line.startswith("POH "))
+    assert row[-1] == "40"
+
+
+def test_re_without_ner(files, tmp_path, capsys):
+    """A model without ner is scored on gold pairs, and the command says what it leaves out."""
+    folder = tiny_checkpoint(tmp_path / "re-only", tasks=("re",), positions=128)
+    scores = evaluate(tmp_path, "--task", "re", "--data", str(files / "re.json"), "--model", str(folder))
+    assert "end_to_end_micro_f1" not in scores["details"]
+    assert set(scores["metrics"]) == {"micro_f1", "auprc"}
+    assert "The end-to-end score is left out: `ner_model` must be a model trained for ner" in capsys.readouterr().err
+
+
+def test_dp_scores_the_held_out_rows(files, model, tmp_path, capsys):
+    """UAS is the share of right heads on the rows that training leaves out, and the table says which they are."""
+    path = str(files / "dp.tsv")
+    scores = evaluate(tmp_path, "--task", "dp", "--data", path, "--model", model)
+    examples = split_dependency_examples(read_dp(path))[1]
+    assert scores["rows"] == len(examples) < 40
+    arcs = engine_of(model, "dp").annotate([example.text for example in examples]).arcs
+    gold = np.array([head for example in examples for head in example.heads])
+    assert scores["metrics"]["uas"] == pytest.approx(100 * np.mean(arcs.head == gold))
+    assert set(scores["metrics"]) == {"uas", "las", "uas_macro_f1", "las_macro_f1"}
+    assert "a model has no official dev score" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_named_runner_gives_the_same_scores(files, model, tmp_path):
+    """Beam's --runner is taken; so is a half of the rows."""
+    call = ["--task", "tc", "--data", str(files / "tc.json"), "--model", model, "--rows", "second_half"]
+    first = evaluate(tmp_path, *call)
+    assert first == evaluate(tmp_path, *call, "--runner", FN_API_RUNNER)
+    assert first["rows"] == len(halve_examples(read_tc(str(files / "tc.json")))[1])
+
+
+@pytest.mark.parametrize("task", ["tc", "dp"])
+def test_rows(files, task):
+    """The two halves are all rows (of DP, all held-out ones), each once."""
+    examples = read_tc(str(files / "tc.json")) if task == "tc" else read_dp(str(files / "dp.tsv"))
+    whole = choose_rows(task, "held_out" if task == "dp" else "all", examples)
+    first, second = (choose_rows(task, f"{name}_half", examples) for name in ("first", "second"))
+    assert first
+    assert second
+    assert sorted(example.guid for example in [*first, *second]) == sorted(example.guid for example in whole)
+    assert choose_rows(task, "all", examples) == examples
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "tc", "--data", "{files}/tc.json", "--rows", "held_out"], "must go with the task dp, got 'tc'"),
+        (["--task", "tc", "--data", "{files}/absent.json"], "No such file"),
+        (["--task", "ner", "--data", "{files}/tc.json"], "line 1: a KLUE-NER line must be one character"),
+        (["--task", "tc", "--data", "{files}/tc.json", "--threads", "0"], "`--threads` must be at least 1, got 0"),
+        (["--task", "tc", "--data", "{files}/tc.json", "--tasks", "tc"], "Every option must be one of"),
+        (["--task", "tc", "--data", "{files}/tc.json", "--token_budget", "1"], "`token_budget` must be at least 512"),
+        (["--task", "dp", "--data", "{files}/empty.tsv"], "The file must hold a row to score"),
+    ],
+)
+def test_wrong_calls(files, model, capsys, arguments, message):
+    """A wrong call runs nothing, exits with 2 and names the rule and the value."""
+    (files / "empty.tsv").write_text("", encoding="utf-8")
+    call = [argument.format(files=files) for argument in arguments]
+    assert main([*call, "--model", model]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_model_without_klues_relations_is_refused(files, tmp_path, capsys):
+    folder = save_checkpoint(tmp_path / "re", "bert-wordpiece", ("none", "likes"), AutoModelForSequenceClassification)
+    assert main(["--task", "re", "--data", str(files / "re.json"), "--re_model", str(folder)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "`--re_model` must have relations of KLUE-RE to be scored on its rows, got 'none, likes'. Name them" in said
+
+
+def test_no_number_is_null_in_the_json(files, model, tmp_path):
+    """A file without entities has no entity F1."""
+    path = tmp_path / "ner.tsv"
+    path.write_text("## a\t네\n네\tO\n\n", encoding="utf-8")
+    target = tmp_path / "scores.json"
+    assert main(["--task", "ner", "--data", str(path), "--model", model, "--threads", "1", "--json", str(target)]) == 0
+    scores = json.loads(target.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert scores["rows"] == 1
+
+
+def test_a_model_without_the_task_is_refused(files, tmp_path, capsys):
+    """Before anything runs."""
+    folder = tiny_checkpoint(tmp_path / "tc-only", tasks=("tc",))
+    for task in TASKS[1:]:
+        name = {"ner": "ner.tsv", "re": "re.json", "dp": "dp.tsv"}[task]
+        assert main(["--task", task, "--data", str(files / name), "--model", str(folder)]) == 2
+        assert f"`{task}_model` must be a model trained for {task}" in capsys.readouterr().err

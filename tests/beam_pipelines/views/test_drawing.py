@@ -1,0 +1,109 @@
+"""Annotated sentences in a terminal: all that was found, Korean in columns of its true width."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from klue_beam.beam_pipelines.views.drawing import draw_sentence, pick_sentences
+from klue_beam.schemas.annotation import annotated_schema
+
+TEXT = "김하늘 대표는 부산에서 일한다."
+ENTITIES = [
+    {"label": "PS", "begin": 0, "end": 3, "text": "김하늘", "score": 0.9},
+    {"label": "LC", "begin": 8, "end": 10, "text": "부산", "score": 0.8},
+]
+ARCS = [
+    {"index": 1, "form": "김하늘", "begin": 0, "end": 3, "head": 2, "deprel": "NP", "score": 0.9},
+    {"index": 2, "form": "대표는", "begin": 4, "end": 7, "head": 4, "deprel": "NP_SBJ", "score": 0.9},
+    {"index": 3, "form": "부산에서", "begin": 8, "end": 12, "head": 4, "deprel": "NP_AJT", "score": 0.9},
+    {"index": 4, "form": "일한다.", "begin": 13, "end": 17, "head": 0, "deprel": "VP", "score": 0.9},
+]
+ROW = {
+    "doc_id": "글-1",
+    "source": "a.jsonl",
+    "record_index": 0,
+    "sentence_index": 2,
+    "begin": 0,
+    "end": len(TEXT),
+    "text": TEXT,
+    "topic": {"label": "경제", "score": 0.75},
+    "entities": ENTITIES,
+    "relations": [{"label": "per:place_of_residence", "subject": 0, "object": 1, "score": 0.5}],
+    "dependencies": ARCS,
+    "flags": ["ner_windowed"],
+}
+
+
+def draw(row: dict[str, object], width: int = 80) -> list[str]:
+    console = Console(width=width, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(draw_sentence(row))
+    return capture.get().splitlines()
+
+
+def test_topic_entities_relations_tree_and_flags_are_drawn() -> None:
+    assert draw(ROW) == [
+        "글-1 · 2  경제 0.75  ner_windowed",
+        "[김하늘 PS] 대표는 [부산 LC]에서 일한다.",
+        "김하늘 ─ per:place_of_residence → 부산  0.50",
+        "일한다. VP",
+        "├── 대표는 NP_SBJ",
+        "│   └── 김하늘 NP",
+        "└── 부산에서 NP_AJT",
+    ]
+
+
+def test_tasks_that_were_not_asked_for_are_left_out() -> None:
+    row = {name: value for name, value in ROW.items() if name not in ("topic", "entities", "relations", "dependencies")}
+    assert draw({**row, "flags": []}) == ["글-1 · 2", TEXT]
+
+
+def test_square_brackets_of_the_text_are_text_and_not_markup() -> None:
+    row = {**ROW, "text": "[속보] 비가 온다.", "entities": [], "relations": [], "dependencies": []}
+    assert draw(row)[1] == "[속보] 비가 온다."
+
+
+def test_a_narrow_terminal_wraps_by_the_double_width_of_hangul() -> None:
+    lines = draw({**ROW, "relations": [], "dependencies": []}, width=24)
+    assert len(lines) > 3
+    assert max(cell_len(line) for line in lines) <= 24
+
+
+def test_a_tree_as_deep_as_a_long_sentence_is_drawn() -> None:
+    arcs = [
+        {
+            "index": i,
+            "form": f"말{i}",
+            "begin": 0,
+            "end": 1,
+            "head": i + 1 if i < 300 else 0,
+            "deprel": "NP",
+            "score": 1.0,
+        }
+        for i in range(1, 301)
+    ]
+    lines = draw({**ROW, "dependencies": arcs}, width=4000)
+    assert len(lines) == 3 + 300
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    rows = [{**ROW, "record_index": n, "entities": ENTITIES[: n % 3], "relations": []} for n in range(9)]
+    table = pa.Table.from_pylist(rows, schema=annotated_schema(["tc", "ner", "re", "dp"]))
+    pq.write_table(table, tmp_path / "data" / "part-000000-000000.parquet")
+    pq.write_table(table.slice(0, 0), tmp_path / "data" / "part-000001-000000.parquet")
+    return tmp_path
+
+
+def test_the_preview_takes_of_each_part_the_row_with_the_most_to_see(dataset: Path) -> None:
+    assert [row["record_index"] for row in pick_sentences(str(dataset), 3)] == [2, 5, 8]
+
+
+def test_the_preview_gives_what_there_is_where_less_is_there(dataset: Path) -> None:
+    assert len(pick_sentences(str(dataset), 100)) == 9
+    assert pick_sentences(str(dataset / "data"), 5) == []

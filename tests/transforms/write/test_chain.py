@@ -1,0 +1,144 @@
+"""A chunk that is not the next one, or whose records are not all there, stops the segment."""
+
+import re
+
+import pytest
+
+from klue_beam.transforms.write.chain import ChainChecker
+from klue_beam.transforms.write.contract import ContractError
+
+PLACE = "Shard 3 (뉴스.txt), segment 0: "
+BROKEN = PLACE + "a runner broke the chain from read to write: "
+
+
+def follow(annotated, *chunks):
+    chain = ChainChecker(annotated.SHARD, 0, annotated.SCHEMA)
+    for chunk in chunks:
+        chain.follow(chunk)
+    return chain
+
+
+def rows(annotated, *records):
+    return [annotated.row(record, f"문장 {record}.") for record in records]
+
+
+def first_chunk(annotated, **options):
+    return annotated.chunk(rows(annotated, 0, 1), last=False, **options)
+
+
+def test_chunks_in_order_add_up_to_what_the_segment_covers(annotated):
+    chain = follow(
+        annotated,
+        first_chunk(annotated, records=(0, 4)),
+        annotated.chunk(
+            rows(annotated, 5), [annotated.reject(4), annotated.reject(5, "annotate")], batch=1, last=False
+        ),
+        annotated.chunk([], [annotated.reject(None)], batch=2, records=(6, 6)),
+    )
+    assert (chain.tally.first_record, chain.tally.end_record) == (0, 6)
+    assert (chain.tally.begin_byte, chain.tally.end_byte) == (0, 60)
+    assert (chain.tally.documents, chain.tally.blanks, chain.rejected_records) == (3, 2, 1)
+    assert chain.tally.input_sha256 == "0" * 64
+    assert chain.ended
+    assert chain.last_of_shard
+
+
+def test_a_later_segment_may_begin_with_any_record(annotated):
+    chain = ChainChecker(annotated.SHARD, 2, annotated.SCHEMA)
+    chain.follow(annotated.chunk(rows(annotated, 70), key={"segment": 2}))
+    assert chain.tally.first_record == 70
+
+
+OUT_OF_ORDER = {
+    "another shard": (
+        lambda a: [a.chunk(rows(a, 0), key={"shard_id": 4})],
+        "shard 4, segment 0 came before the last chunk of this segment",
+    ),
+    "another segment": (
+        lambda a: [first_chunk(a), a.chunk(rows(a, 2), batch=0, key={"segment": 1})],
+        "shard 3, segment 1 came before the last chunk of this segment",
+    ),
+    "a chunk lost": (lambda a: [first_chunk(a), a.chunk(rows(a, 2), batch=2)], "batch 1 must come next, got 2"),
+    "the first lost": (lambda a: [a.chunk(rows(a, 2), batch=1)], "batch 0 must come next, got 1"),
+    "a chunk doubled": (lambda a: [first_chunk(a), first_chunk(a)], "batch 1 must come next, got 0"),
+    "more after the last": (
+        lambda a: [a.chunk(rows(a, 0)), a.chunk(rows(a, 1), batch=1)],
+        "batch 1 came after the last one",
+    ),
+    "an end that is none": (
+        lambda a: [first_chunk(a, key={"last_of_shard": True})],
+        "the last chunk of a shard must be the last of its segment as well",
+    ),
+    "records skipped": (
+        lambda a: [first_chunk(a), a.chunk(rows(a, 3), batch=1)],
+        "`first_record` must be 2, where batch 0 ended, got 3",
+    ),
+    "bytes skipped": (
+        lambda a: [first_chunk(a), a.chunk(rows(a, 2), batch=1, tally={"begin_byte": 21})],
+        "`begin_byte` must be 20, where batch 0 ended, got 21",
+    ),
+    "records backwards": (
+        lambda a: [a.chunk([], tally={"first_record": 0, "end_record": -1})],
+        "`end_record` must not be less than `first_record` 0, got -1",
+    ),
+    "not the shard's first record": (lambda a: [a.chunk(rows(a, 1))], "the shard begins with record 0, got 1"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_ORDER)
+def test_a_chunk_that_is_not_the_next_one_is_refused(annotated, name):
+    chunks, message = OUT_OF_ORDER[name]
+    with pytest.raises(ContractError, match="^" + re.escape(f"{BROKEN}{message}. Nothing was published. Use a runner")):
+        follow(annotated, *chunks(annotated))
+
+
+UNACCOUNTED = {
+    "a document without rows": (
+        lambda a: a.chunk(rows(a, 0, 2), records=(0, 3), tally={"documents": 3, "blanks": 0}),
+        "records 0 to 2 are not all accounted for: 3 documents were read, 2 have rows",
+    ),
+    "a record lost": (
+        lambda a: a.chunk(rows(a, 0, 1), records=(0, 3), tally={"blanks": 0}),
+        "records 0 to 2 are not all accounted for: 3 records were read, but there are 2 documents, 0 blanks and "
+        "0 rejected records",
+    ),
+    "a record in both": (
+        lambda a: a.chunk(rows(a, 0, 1), [a.reject(1)]),
+        "record 1 is in the rows and in the rejects of the readers",
+    ),
+    "a record rejected twice": (
+        lambda a: a.chunk(rows(a, 0), [a.reject(1), a.reject(1)]),
+        "record 1 is in the rejects of the readers more than once",
+    ),
+    "a record of elsewhere": (
+        lambda a: a.chunk(rows(a, 0, 9), records=(0, 2)),
+        "record 9 is not one of the chunk's records 0 to 1",
+    ),
+    "a reject of elsewhere": (
+        lambda a: a.chunk(rows(a, 0), [a.reject(9)], records=(0, 2)),
+        "record 9 is not one of the chunk's records 0 to 1",
+    ),
+    "a late reject without row": (
+        lambda a: a.chunk(rows(a, 0), [a.reject(1, "annotate")], records=(0, 2)),
+        "record 1 has a reject of a later stage, but no row",
+    ),
+    "a late reject without record": (
+        lambda a: a.chunk(rows(a, 0), [a.reject(None, "annotate")]),
+        "a reject of stage 'annotate' names no record",
+    ),
+    "rows of another source": (
+        lambda a: a.chunk([a.row(0, "문장.", source="잡지.txt")]),
+        "a row is of another source, '잡지.txt'",
+    ),
+    "rejects of another source": (
+        lambda a: a.chunk([], [a.reject(0, source="잡지.txt")]),
+        "a reject is of another source, '잡지.txt'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNACCOUNTED)
+def test_a_chunk_whose_records_are_not_all_accounted_for_is_refused(annotated, name):
+    chunk, message = UNACCOUNTED[name]
+    with pytest.raises(ContractError, match="^" + re.escape(PLACE + message)):
+        follow(annotated, chunk(annotated))

@@ -1,0 +1,1 @@
+"""What every room of transforms stands on: stores, code points, the coder, progress, memory, threads."""

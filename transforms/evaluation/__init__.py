@@ -1,0 +1,1 @@
+"""How good labels are: metrics, reports, and how far two annotations agree."""

@@ -1,0 +1,1 @@
+"""Model folders: found, hashed, loaded and saved."""

@@ -1,0 +1,144 @@
+"""From a model configuration to loaded models, one copy of each a process."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import torch
+from apache_beam.utils import shared
+
+from klue_beam.schemas.config import ModelConfig
+from klue_beam.schemas.labels import TASKS
+from klue_beam.transforms.base.memory import keep_free_memory
+from klue_beam.transforms.base.threads import use_threads
+from klue_beam.transforms.models.checkpoints.checkpoint import load_model
+from klue_beam.transforms.models.checkpoints.folders import hash_folder, resolve_folder
+from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
+from klue_beam.transforms.models.engine.engine import Annotations, MultiTaskEngine, encode_plain
+from klue_beam.transforms.models.engine.huggingface import CheckpointEngine, find_checkpoint
+from klue_beam.transforms.models.engine.klue_parser import load_parser
+from klue_beam.transforms.models.nets.precision import apply_precision, choose_device
+from klue_beam.transforms.models.text.batching import TOKENS_A_PASS, count_max_pieces
+from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.entity import Entities
+
+_MODELS: Final = shared.Shared()
+"""All models of a process hang on one token: with one each, later pipelines of the process loaded them again."""
+
+_LOADING: Final = threading.Lock()
+
+_TRANSFORMERS: Final = ("encoder", "relation")
+_HEADS: Final = ("dependency",)
+"""Parts of a multi-task model with many products: those that run in any precision, those that int8 leaves in fp32."""
+
+
+class Engine(Protocol):
+    """A loaded model that annotates texts with its tasks."""
+
+    tokenizer: TextTokenizer
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """The tasks that it was loaded for."""
+        ...
+
+    def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
+        """Annotate texts; `entities` are what relations are sought between, None for the engine's own."""
+        ...
+
+
+def load_engines(config: ModelConfig, device: torch.device | None = None) -> list[Engine]:
+    """Load the models of a configuration that `resolve_models` gave; tasks of one multi-task model share an engine.
+
+    Args:
+      config: with a settled precision.
+      device: where they run; None for the CPU.
+
+    Raises:
+      ValueError: if the precision is not settled.
+      RuntimeError: if a model's files are not those that the plan was made with.
+    """
+    config.require_settled()
+    keep_free_memory()
+    engines: list[Engine] = []
+    for name in dict.fromkeys(config.models[task] for task in config.tasks):
+        tasks = [task for task in config.tasks if config.models[task] == name]
+        embedded = resolve_folder(name)
+        folder = embedded if embedded is not None else find_checkpoint(name)
+        _check_hash(config, tasks, name, hash_folder(folder))
+        if embedded is not None:
+            engines.append(_make_engine(config, *load_model(folder), tasks, device))
+            continue
+        options = {"re_markers": config.re_markers, "precision": config.precision, **_limits(config, device)}
+        for task in tasks:
+            engines.append(
+                _make_engine(config, *load_parser(folder), ["dp"], device)
+                if task == "dp"
+                else CheckpointEngine(task, folder, **options)
+            )
+    _share_tokenizers(engines)
+    # An engine that seeks relations between the entities of another runs after it.
+    return sorted(engines, key=lambda engine: "re" in engine.tasks and "ner" not in engine.tasks)
+
+
+def _share_tokenizers(engines: Sequence[Engine]) -> None:
+    """Let engines whose tokenizers are alike have one, which tokenises the texts of a pass once for all of them."""
+    first: dict[str, TextTokenizer] = {}
+    for engine in engines:
+        engine.tokenizer = first.setdefault(engine.tokenizer.identify(), engine.tokenizer)
+
+
+def _limits(config: ModelConfig, device: torch.device | None) -> dict[str, Any]:
+    tokens = config.token_budget or TOKENS_A_PASS["cpu" if device is None else device.type]
+    return {"token_budget": tokens, "max_pairs": config.max_pairs, "device": device}
+
+
+def _make_engine(
+    config: ModelConfig,
+    model: MultiTaskModel,
+    tokenizer: TextTokenizer,
+    tasks: Sequence[str],
+    device: torch.device | None,
+) -> MultiTaskEngine:
+    parts, heads = ([part for part in names if hasattr(model, part)] for names in (_TRANSFORMERS, _HEADS))
+    plain = encode_plain(tokenizer, count_max_pieces(model.encoder, tokenizer))
+    model = apply_precision(model, config.precision, parts, device, heads, plain)
+    return MultiTaskEngine(model, tokenizer, tasks, **_limits(config, device))
+
+
+def _check_hash(config: ModelConfig, tasks: Sequence[str], name: str, found: str) -> None:
+    for task in tasks:
+        if config.model_sha256.get(task) not in (None, found):
+            raise RuntimeError(
+                f"The model {name!r} must be the one that the plan was made with (sha256 "
+                f"{config.model_sha256[task][:12]}…), got {found[:12]}…. "
+                f"Bring its files back, or annotate into a new folder."
+            )
+
+
+class _Kept(dict[str, list[Engine]]):
+    """The engines of the last few configurations that this process has used: of a chain of single tasks, all four."""
+
+    def take(self, key: str, load: Callable[[], list[Engine]]) -> list[Engine]:
+        engines = self.pop(key, None) or load()
+        self[key] = engines
+        while len(self) > len(TASKS):
+            del self[next(iter(self))]
+        return engines
+
+
+def share_engines(config: ModelConfig, threads: int, device: str = "auto") -> list[Engine]:
+    """Give this process's copy of the models, loading them once.
+
+    Args:
+      config: what `resolve_models` gave.
+      threads: torch threads of this process; more than the free cores make it many times slower.
+      device: as in `choose_device`, of the machine that this process is on.
+
+    Raises:
+      ValueError: if the device is not there.
+    """
+    use_threads(threads)
+    where = choose_device(device, config.precision)
+    with _LOADING:
+        return _MODELS.acquire(_Kept).take(f"{where} {config!r}", lambda: load_engines(config, where))

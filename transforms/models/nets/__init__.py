@@ -1,0 +1,1 @@
+"""The layers of a model: encoder, heads, and the forms that they run in."""

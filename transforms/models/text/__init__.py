@@ -1,0 +1,1 @@
+"""Texts as models take them: pieces, windows, batches, marked pairs."""

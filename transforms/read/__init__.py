@@ -1,0 +1,1 @@
+"""From the range of a source to chunks of documents."""

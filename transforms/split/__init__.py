@@ -1,0 +1,1 @@
+"""From documents to sentences, and the splitters that cut them."""

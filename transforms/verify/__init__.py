@@ -1,0 +1,1 @@
+"""A dataset held against its plan and its sources."""

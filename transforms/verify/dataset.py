@@ -1,0 +1,181 @@
+"""Prove that each input record is in a dataset exactly once, or name the part that is not as it was written."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Final
+
+from klue_beam.schemas.annotation import annotated_schema
+from klue_beam.schemas.config import AnnotateConfig
+from klue_beam.schemas.shard import (
+    ATTEMPTS_DIR,
+    DATA_DIR,
+    PLAN_FILE,
+    RECEIPTS_DIR,
+    REJECTS_DIR,
+    SUCCESS_FILE,
+    Plan,
+    segment_name,
+)
+from klue_beam.transforms.plan.plan import load_plan
+from klue_beam.transforms.verify.shard import RESUME, ShardVerifier
+
+VerifyProgress = Callable[[int, int], None]
+"""Hears how many shards are verified, of how many."""
+
+_RECEIPT_NAME: Final = re.compile(r"part-(\d{6,})-(\d{6,})\.json")
+
+
+@dataclass
+class VerifyReport:
+    """What was found in a dataset.
+
+    Attributes:
+      faults: what is wrong, as sentences that begin with the name of a file or source.
+      not_recounted: sources whose records could not be counted again, each with the reason. No fault: a dataset may
+        outlive its sources.
+      counts: the counts of all receipts, added up, and `shards`, `segments`, `files` and `recounted_records`.
+    """
+
+    faults: list[str] = field(default_factory=list)
+    not_recounted: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults
+
+
+def verify(dataset: str | Path, progress: VerifyProgress | None = None) -> VerifyReport:
+    """Verify a dataset against its plan and its sources.
+
+    The records of each source are counted again as far as it can still be read, and compared with the receipts; the
+    receipts with the files, byte for byte; and each record must be in the data or in the rejects exactly once, or be
+    blank in the source. A file that no receipt names is a fault as well. Memory stays flat.
+
+    Args:
+      dataset: its folder.
+      progress: told after each shard.
+
+    Raises:
+      ValueError: if there is no such folder.
+    """
+    folder = Path(dataset)
+    if not folder.is_dir():
+        raise ValueError(f"`dataset` must be the folder of a dataset, got {str(dataset)!r}. Name one that is there.")
+    report = VerifyReport()
+    try:
+        plan = load_plan(str(folder))
+        config = AnnotateConfig.from_dict(plan.config)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        report.faults.append(f"{PLAN_FILE}: {error}")
+        return report
+    report.faults += _plan_faults(plan, config)
+    segments, strays = _list_receipts(folder)
+    claimed = _verify_shards(folder, plan, config, segments, report=report, progress=progress)
+    strays += _stray_receipts(plan, segments)
+    strays += [name for part in (DATA_DIR, REJECTS_DIR) for name in _list_folder(folder, part) if name not in claimed]
+    report.faults += [f"{name}: it is foreign: no plan or receipt names it. Take it away." for name in strays]
+    report.faults += _ending_faults(folder, plan, report.counts["segments"])
+    return report
+
+
+def _plan_faults(plan: Plan, config: AnnotateConfig) -> Iterator[str]:
+    """Check the plan itself: its configuration's hash, and that the shards of each source partition it."""
+    remedy = "Restore the plan; without it the dataset can only be made anew in another folder."
+    if config.sha256() != plan.config_hash:
+        yield f"{PLAN_FILE}: its configuration must hash to {plan.config_hash}, got {config.sha256()}. {remedy}"
+    if [shard.shard_id for shard in plan.shards] != list(range(len(plan.shards))):
+        yield f"{PLAN_FILE}: its shards must be numbered from 0 without a gap. {remedy}"
+    sizes = {source.path: source.size_bytes for source in plan.sources}
+    for source, group in groupby(plan.shards, key=lambda shard: shard.source):
+        shards = list(group)
+        ends_known = config.read.input_format != "parquet" and not shards[-1].is_stream
+        is_whole = (
+            (shards[0].begin, shards[0].first_record) == (0, 0)
+            and all(shard.end == after.begin for shard, after in pairwise(shards))
+            and (shards[-1].end == sizes[source] or not ends_known)
+        )
+        if not is_whole:
+            yield f"{PLAN_FILE}: the shards of {source} must follow each other from its begin to its end. {remedy}"
+
+
+def _verify_shards(
+    folder: Path,
+    plan: Plan,
+    config: AnnotateConfig,
+    segments: Mapping[int, Sequence[int]],
+    *,
+    report: VerifyReport,
+    progress: VerifyProgress | None,
+) -> set[str]:
+    """Verify every shard of the plan; give the files that their receipts name."""
+    schema = annotated_schema(config.model.tasks, metadata=config.read.keep_metadata)
+    claimed: set[str] = set()
+    for number, (shard, after) in enumerate(zip(plan.shards, [*plan.shards[1:], None], strict=True), 1):
+        findings = ShardVerifier(
+            folder,
+            shard,
+            end_record=after.first_record if after is not None and after.source == shard.source else None,
+            schema=schema,
+            config=config.read,
+            config_hash=plan.config_hash,
+        ).verify(segments.get(shard.shard_id, ()))
+        report.faults += findings.faults
+        report.counts.update({"shards": 1, **findings.counts})
+        if findings.not_recounted:
+            report.not_recounted.setdefault(shard.source, findings.not_recounted)
+        claimed |= findings.files
+        if progress is not None:
+            progress(number, len(plan.shards))
+    return claimed
+
+
+def _list_receipts(folder: Path) -> tuple[dict[int, list[int]], list[str]]:
+    """List the segments of each shard that have a receipt, and what else lies among the receipts."""
+    segments: dict[int, list[int]] = {}
+    strays = []
+    for name in _list_folder(folder, RECEIPTS_DIR):
+        match = _RECEIPT_NAME.fullmatch(name.removeprefix(f"{RECEIPTS_DIR}/"))
+        shard, segment = (int(number) for number in match.groups()) if match else (-1, -1)
+        if match and name == f"{RECEIPTS_DIR}/{segment_name(shard, segment)}.json":
+            segments.setdefault(shard, []).append(segment)
+        else:
+            strays.append(name)
+    return {shard: sorted(found) for shard, found in segments.items()}, strays
+
+
+def _list_folder(folder: Path, name: str) -> list[str]:
+    within = folder / name
+    return sorted(f"{name}/{path.name}" for path in within.iterdir()) if within.is_dir() else []
+
+
+def _stray_receipts(plan: Plan, segments: Mapping[int, Sequence[int]]) -> Iterator[str]:
+    planned = {shard.shard_id for shard in plan.shards}
+    for shard in sorted(segments.keys() - planned):
+        for segment in segments[shard]:
+            yield f"{RECEIPTS_DIR}/{segment_name(shard, segment)}.json"
+
+
+def _ending_faults(folder: Path, plan: Plan, segments: int) -> Iterator[str]:
+    """Check what a run that ended well leaves: no attempts, and a mark that says what there is."""
+    if attempts := _list_folder(folder, ATTEMPTS_DIR):
+        yield f"{attempts[0]}: {len(attempts)} files of attempts that were cut short are left. {RESUME}"
+    try:
+        mark = json.loads((folder / SUCCESS_FILE).read_bytes())
+        said = (mark["config_hash"], mark["sources"], mark["segments"])
+    except FileNotFoundError:
+        yield f"{SUCCESS_FILE}: it is missing, so the last run did not end well. {RESUME}"
+        return
+    except (ValueError, KeyError, TypeError) as error:
+        yield f"{SUCCESS_FILE}: it cannot be read ({error}). Delete it. {RESUME}"
+        return
+    found = (plan.config_hash, len(plan.sources), segments)
+    for what, value, expected in zip(("configuration", "sources", "segments"), said, found, strict=True):
+        if value != expected:
+            yield f"{SUCCESS_FILE}: it tells of {what} {value}, the dataset has {expected}. Restore what is missing."

@@ -1,0 +1,1 @@
+"""From annotated rows to published files, each with its receipt."""
