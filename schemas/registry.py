@@ -125,3 +125,6 @@ TASKS: Final = Registry(
 
 EXPORTERS: Final = Registry("exporters", {})
 """What writes a dataset in another format: transforms.export.base.Exporter."""
+
+STORES: Final = Registry("stores", {"file": "klue_beam.transforms.base.stores.local:LocalStore"})
+"""Where files lie, by the scheme of an address: transforms.base.stores.base.Store."""

@@ -1,0 +1,1 @@
+"""Where files lie: the one room that knows. Everything else names files by keys of a store."""
