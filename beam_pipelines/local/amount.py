@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pyarrow.parquet as pq
 
 from klue_beam.schemas.shard import Plan, Receipt, Shard
-from klue_beam.transforms.formats.bytes import StreamBreakError, read_blocks
+from klue_beam.transforms.formats.bytes import read_blocks
+from klue_beam.transforms.formats.unpacking import StreamBreakError
 
 
 def _stream_bytes(path: str, stop: threading.Event) -> int:

@@ -1,33 +1,22 @@
 """Bytes of a source: opened and decompressed by smart_open, read by blocks, hashed as they are passed."""
 
 import hashlib
-import lzma
 import os
-import sys
-import zlib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import smart_open
 
 from klue_beam.schemas.shard import Source
+from klue_beam.transforms.formats.unpacking import PACKINGS, StreamBreakError, unpack_blocks
 
-if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdError
-else:
-    from backports.zstd import ZstdError
-
-COMPRESSED_SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSED_SUFFIXES: Final = tuple(PACKINGS)
 BLOCK_BYTES: Final = 1024 * 1024
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class SourceChangedError(RuntimeError):
     """A source is not as it stood when the plan was made."""
-
-
-class StreamBreakError(Exception):
-    """A compressed stream is cut short or is not what its name says; the message is the decompressor's."""
 
 
 def is_compressed(path: str) -> bool:
@@ -79,10 +68,9 @@ def read_blocks(path: str, begin: int = 0, end: int = -1, block_bytes: int = BLO
       SourceChangedError: if a plain file ends before `end`.
       OSError: if the file cannot be read.
     """
-    # The file stays referenced here: smart_open's proxy closes what it holds when it is dropped.
-    with smart_open.open(path, "rb") as file:
+    with smart_open.open(path, "rb", compression="disable") as file:
         if is_compressed(path):
-            yield from _decompressed_blocks(file, block_bytes)
+            yield from unpack_blocks(file, PACKINGS[os.path.splitext(path)[1].lower()], block_bytes)
             return
         file.seek(begin)
         position = begin
@@ -97,23 +85,6 @@ def read_blocks(path: str, begin: int = 0, end: int = -1, block_bytes: int = BLO
                 f"A source must keep the {end} bytes that were planned, got {position}: {path!r}. Restore it, or "
                 "annotate it into another output folder."
             )
-
-
-def _decompressed_blocks(file: Any, block_bytes: int) -> Iterator[bytes]:
-    # read1 of the decompressing file itself: `read`, and the buffer that smart_open puts around it, drop what
-    # they have already decompressed when the stream breaks in the middle of a call.
-    while True:
-        try:
-            block = file.raw.read1(block_bytes)
-        except (EOFError, zlib.error, lzma.LZMAError, ZstdError) as error:
-            raise StreamBreakError(str(error)) from error
-        except OSError as error:
-            if error.errno is not None:  # the disk or the network, not the decompressor
-                raise
-            raise StreamBreakError(str(error)) from error
-        if not block:
-            return
-        yield block
 
 
 class ByteWindow:
