@@ -22,7 +22,7 @@ from rich.table import Table
 
 from klue_beam.beam_pipelines.commands.options import infer_format, parse_tasks
 from klue_beam.schemas.config import DEVICES, PRECISIONS, AnnotateConfig, ModelConfig, ReadConfig, require
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.annotate.sentences import annotate
 from klue_beam.transforms.evaluation.agreement import Agreement, compare_labels
 from klue_beam.transforms.models.engine.loading import Engine, load_engines

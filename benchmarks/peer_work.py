@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from benchmarks.random_checkpoints import POSITIONS, load_tokenizer, require_known
 from klue_beam.schemas.config import ModelConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.engine.loading import load_engines
 from klue_beam.transforms.models.engine.marking import mark_pair
 from klue_beam.transforms.models.engine.resolving import resolve_models

@@ -35,7 +35,7 @@ from benchmarks.report import describe_processor, new_table, run_in_folder
 from benchmarks.samples import add_input_arguments, count_characters, sample_sentences
 from benchmarks.timing import use_one_thread
 from klue_beam.schemas.config import PRECISIONS, ModelConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 
 CHECKPOINTS = "checkpoints"
 PEERS = ("pipeline", "beam", "datatrove")

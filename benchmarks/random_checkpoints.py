@@ -22,7 +22,7 @@ from klue_beam.transforms.models.checkpoints.folders import EMBEDDED_DIR
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.tagging import bio_tags
+from klue_beam.transforms.tasks.entity.tagging import bio_tags
 
 MARKERS: Final = ("<subj>", "</subj>", "<obj>", "</obj>")
 """The relation checkpoint knows the marks of KLUE-baseline as tokens, as one that is trained with them does."""

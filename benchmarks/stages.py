@@ -39,12 +39,12 @@ from benchmarks.samples import (
 )
 from benchmarks.timing import Spent, time_call, use_one_thread
 from benchmarks.whole_run import WholeRun, Worker, models_of
-from klue_beam.schemas.annotation import annotated_schema
 from klue_beam.schemas.config import PRECISIONS, ModelConfig
 from klue_beam.schemas.shard import Chunk
 from klue_beam.transforms.annotate.sentences import annotate
 from klue_beam.transforms.read.shards import read_shard
 from klue_beam.transforms.split.sentences import load_splitter, split_sentences
+from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.write.sink import provenance, write_segment
 
 CHUNK_DOCUMENTS = 100

@@ -13,7 +13,7 @@ from benchmarks.timing import Spent, now, time_call
 from klue_beam.beam_pipelines.local.driver import ShardJob, run_shard
 from klue_beam.beam_pipelines.local.job import Job, close_job, open_job, plan_job
 from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.shard import DATA_DIR
 from klue_beam.transforms.models.engine.loading import share_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models

@@ -1,12 +1,8 @@
-"""What the tasks add to a sentence, and the schema of the annotated output."""
+"""What the tasks of klue-beam add to a sentence: the types of their columns."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
-
-from klue_beam.schemas.labels import TASKS
-from klue_beam.schemas.sentence import SENTENCE
 
 SCHEMA_VERSION: Final = "1.0"
 """The output contract. Later versions only add columns."""
@@ -46,36 +42,3 @@ ARC: Final = pa.struct(
     ]
 )
 """One arc an eojeol, `index` from 1; `head` 0 is the root, else the 1-based index of the head."""
-
-TASK_FIELDS: Final = {
-    "tc": pa.field("topic", TOPIC),
-    "ner": pa.field("entities", pa.list_(ENTITY)),
-    "re": pa.field("relations", pa.list_(RELATION)),
-    "dp": pa.field("dependencies", pa.list_(ARC)),
-}
-"""The column that each task adds. Null in a row that the task could not annotate (its flags say why)."""
-
-
-def annotated_schema(tasks: Iterable[str], *, metadata: bool = False) -> pa.Schema:
-    """Give the schema of the annotated output for a set of tasks.
-
-    Args:
-      tasks: names out of TASKS, in any order. A column whose task was not asked for is absent.
-      metadata: whether the record's other fields were asked for.
-
-    Returns:
-      The columns of SENTENCE up to `text`, the task columns in the order of TASKS, `metadata` if asked for, `flags`.
-
-    Raises:
-      ValueError: on a name that is no task.
-
-    >>> annotated_schema(["ner", "tc"]).names[-3:]
-    ['topic', 'entities', 'flags']
-    """
-    asked = set(tasks)
-    if unknown := asked.difference(TASKS):
-        raise ValueError(f"`tasks` must be out of {', '.join(TASKS)}, got {', '.join(sorted(unknown))}.")
-    fields = [field for field in SENTENCE if field.name not in ("metadata", "flags")]
-    fields += [TASK_FIELDS[task] for task in TASKS if task in asked]
-    fields += [SENTENCE.field("metadata")] if metadata else []
-    return pa.schema([*fields, SENTENCE.field("flags")])

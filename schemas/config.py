@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 
 INPUT_FORMATS: Final = ("text", "jsonl", "parquet")
 TEXT_UNITS: Final = ("line", "block", "file")
@@ -91,7 +91,7 @@ class ModelConfig:
       re_markers: how a relation checkpoint of its own marks the two entities, one of RE_MARKERS.
     """
 
-    tasks: tuple[str, ...] = TASKS
+    tasks: tuple[str, ...] = tuple(TASKS)
     models: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict.fromkeys(TASKS, "small"))
     model_sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
     precision: str = "fp32"

@@ -5,9 +5,6 @@ Reference: Park et al., 2021, "KLUE: Korean Language Understanding Evaluation", 
 
 from typing import Final
 
-TASKS: Final = ("tc", "ner", "re", "dp")
-"""The four annotation tasks in the order in which they run; `re` reads what `ner` found."""
-
 LABEL_SETS_VERSION: Final = "klue-1.1"
 
 TOPICS: Final = ("IT과학", "경제", "사회", "생활문화", "세계", "스포츠", "정치")
@@ -109,17 +106,3 @@ DEPRELS: Final = (
     "NP_SVJ",
 )
 """The 38 dependency labels of KLUE-DP, in the order of KLUE-baseline."""
-
-FLAGS: Final = {
-    "splitter_fallback": "the chosen splitter's output could not be located in the text; `fast` split it",
-    "tc_windowed": "longer than the model: the topic is the mean over windows",
-    "ner_windowed": "longer than the model: entities were found window by window",
-    "re_windowed": "longer than the model: only pairs inside one window were scored",
-    "re_pairs_cut": "more candidate pairs than the bound: the rest were not scored",
-    "dp_skipped_too_long": "longer than the encoder's positions: no dependency tree",
-    "tc_failed": "the model failed on this sentence: no topic",
-    "ner_failed": "the model failed on this sentence: no entities",
-    "re_failed": "the model failed on this sentence: no relations",
-    "dp_failed": "the model failed on this sentence: no dependency tree",
-}
-"""Every flag that a row can carry, with what it tells its reader."""

@@ -1,5 +1,7 @@
 """A sentence as the splitters give it, before any task has run."""
 
+from typing import Final
+
 import pyarrow as pa
 
 SENTENCE = pa.schema(
@@ -17,3 +19,8 @@ SENTENCE = pa.schema(
 )
 """One row a sentence. `begin`, `end`: half-open code points in the document's text, and `text` is exactly
 document_text[begin:end]. Identity is (source, record_index, sentence_index)."""
+
+SENTENCE_FLAGS: Final = {
+    "splitter_fallback": "the chosen splitter's output could not be located in the text; `fast` split it"
+}
+"""The flags that a sentence can have before any task has run, each with what it tells its reader."""

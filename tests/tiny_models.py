@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, PreTrainedTokenizerFast
 
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder, save_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
@@ -55,7 +55,7 @@ def tiny_tokenizer(vocab_size: int = 300) -> PreTrainedTokenizerFast:
     )
 
 
-def tiny_checkpoint(folder: Path, tasks: tuple[str, ...] = TASKS, seed: int = 18, positions: int = 64) -> Path:
+def tiny_checkpoint(folder: Path, tasks: tuple[str, ...] = tuple(TASKS), seed: int = 18, positions: int = 64) -> Path:
     """Write a tiny random multi-task model folder, for `--model FOLDER`.
 
     Its weights are large enough that results differ from sentence to sentence; and with this seed every task finds

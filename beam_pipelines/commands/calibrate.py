@@ -12,15 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from klue_beam.schemas.config import require
-from klue_beam.schemas.labels import NO_RELATION, TASKS
+from klue_beam.schemas.labels import NO_RELATION
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import Calibration, ModelSpec
 from klue_beam.transforms.models.text.batching import count_max_pieces
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.dependency.head_final import are_head_final
 from klue_beam.transforms.tasks.gold import READERS, halve_examples, read_dp, read_ner, split_dependency_examples
-from klue_beam.transforms.tasks.head_final import are_head_final
 from klue_beam.transforms.training.calibration import calibrate
 from klue_beam.transforms.training.entity_fit import fit_entities
 from klue_beam.transforms.training.objectives import (

@@ -17,7 +17,8 @@ from klue_beam.beam_pipelines.commands.annotate import check_beam_flags
 from klue_beam.beam_pipelines.graphs.gold import run_annotation, run_gold_pairs
 from klue_beam.beam_pipelines.views.report import draw_report
 from klue_beam.schemas.config import PRECISIONS, RE_MARKERS, ModelConfig, require
-from klue_beam.schemas.labels import NO_RELATION, RELATIONS, TASKS
+from klue_beam.schemas.labels import NO_RELATION, RELATIONS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.evaluation.scoring import (
     Report,
     ScoredArc,

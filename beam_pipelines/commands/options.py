@@ -20,7 +20,7 @@ from klue_beam.schemas.config import (
     ReadConfig,
     require,
 )
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.formats.bytes import is_compressed
 from klue_beam.transforms.plan.sources import FORMAT_SUFFIXES, find_sources
 

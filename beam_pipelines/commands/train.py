@@ -22,7 +22,7 @@ from klue_beam.beam_pipelines.commands.training_setup import (
     start_model,
 )
 from klue_beam.schemas.config import DEVICES, require
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.evaluation.scoring import Report
 from klue_beam.transforms.models.checkpoints.checkpoint import save_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel, count_parameters

@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from klue_beam.schemas.annotation import annotated_schema
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.shard import Chunk, ChunkKey, Shard, Tally
+from klue_beam.transforms.tasks.output import annotated_schema
 
 
 class Annotated:

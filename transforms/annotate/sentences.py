@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from klue_beam.schemas.annotation import TASK_FIELDS, annotated_schema
 from klue_beam.schemas.config import ModelConfig
-from klue_beam.schemas.labels import FLAGS, TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.reject import MAX_RAW_BYTES, REJECT
 from klue_beam.schemas.shard import Chunk
 from klue_beam.transforms.base.codepoints import Bools, Ints
@@ -20,7 +19,8 @@ from klue_beam.transforms.base.memory import release_free_memory
 from klue_beam.transforms.models.engine.engine import Annotations
 from klue_beam.transforms.models.engine.loading import Engine, share_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
-from klue_beam.transforms.tasks.entity import Entities
+from klue_beam.transforms.tasks.entity.spans import Entities
+from klue_beam.transforms.tasks.output import annotated_schema, list_flags
 
 MAX_PASS_BYTES: Final = 512 << 10
 """So much text goes through the engines at once, four times a chunk's usual size. A chunk never cuts a document, but
@@ -86,12 +86,12 @@ def _annotate_pass(
             # Where the entities are not known, neither are the relations between them.
             here["re_failed"] = here["re_failed"] | known.failed
         for task, column in _columns(found, here, texts).items():
-            columns[TASK_FIELDS[task].name] = column.take(pa.array(inverse))
+            columns[TASKS[task].field.name] = column.take(pa.array(inverse))
         for name, where in here.items():
             flags[name] = flags[name] | where if name in flags else where
         rejects.append(_failed_rows(rows, inverse, found.failures, engine.tasks))
     columns["flags"] = _add_flags(rows.column("flags"), flags, inverse)
-    present = [task for task in TASKS if TASK_FIELDS[task].name in columns]
+    present = [task for task in TASKS if TASKS[task].field.name in columns]
     schema = annotated_schema(present, metadata=keep_metadata)
     annotated = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
     return annotated, pa.concat_batches(rejects)
@@ -150,7 +150,7 @@ def _read_entities(lists: pa.ListArray) -> _KnownEntities:
 
 
 def _add_flags(column: pa.Array, flags: Mapping[str, Bools], inverse: Ints) -> pa.Array:
-    """Add flags to those that rows carry, in the order of FLAGS; most batches have none to add.
+    """Add flags to those that rows carry, in the order of `list_flags`; most batches have none to add.
 
     Args:
       column: lists of flags, one a row.
@@ -163,7 +163,7 @@ def _add_flags(column: pa.Array, flags: Mapping[str, Bools], inverse: Ints) -> p
     rows = column.to_pylist()
     for row in np.flatnonzero(np.any(list(raised.values()), axis=0)):
         here = {*rows[row], *(name for name, where in raised.items() if where[row])}
-        rows[row] = [name for name in FLAGS if name in here]
+        rows[row] = [name for name in list_flags() if name in here]
     return pa.array(rows, type=column.type)
 
 

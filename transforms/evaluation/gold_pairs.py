@@ -7,7 +7,7 @@ import numpy as np
 from klue_beam.schemas.labels import ENTITY_TYPES, RELATIONS
 from klue_beam.transforms.evaluation.metrics import Floats
 from klue_beam.transforms.models.engine.loading import Engine
-from klue_beam.transforms.tasks.entity import Entities
+from klue_beam.transforms.tasks.entity.spans import Entities
 from klue_beam.transforms.tasks.gold import RelationExample
 
 

@@ -30,7 +30,7 @@ from klue_beam.transforms.tasks.gold import (
     TopicExample,
     mentions_of_tags,
 )
-from klue_beam.transforms.tasks.relation import marker_type
+from klue_beam.transforms.tasks.relation.pairs import marker_type
 
 NOTHING: Final = "–"
 """Stands for no label in a confusion: what was missed, or found where nothing is."""

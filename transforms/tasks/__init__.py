@@ -1,1 +1,1 @@
-"""The four tasks: what each decodes from a model's outputs, and how it is laid out as an Arrow column."""
+"""The tasks: a folder each, with an object that says everything of it; base.py tells what such an object has."""

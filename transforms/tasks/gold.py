@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import smart_open
 
 from klue_beam.schemas.labels import NER_TYPES, RE_TYPE_TO_ENTITY_TYPE, RELATIONS, TOPICS
-from klue_beam.transforms.tasks.tagging import bio_tags
+from klue_beam.transforms.tasks.entity.tagging import bio_tags
 
 NER_TAGS: Final = bio_tags(NER_TYPES)
 """KLUE-NER's character tags: O, B-PS, I-PS, B-LC, …"""

@@ -25,8 +25,8 @@ from klue_beam.transforms.models.text.pieces import (
     index_eojeols,
     pad_units,
 )
+from klue_beam.transforms.tasks.entity.tagging import bio_tags
 from klue_beam.transforms.tasks.gold import DependencyExample, EntityExample, RelationExample, TopicExample
-from klue_beam.transforms.tasks.tagging import bio_tags
 
 IGNORE: Final = -100
 """The label that a loss leaves out."""

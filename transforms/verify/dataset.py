@@ -9,7 +9,6 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final
 
-from klue_beam.schemas.annotation import annotated_schema
 from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.shard import (
     ATTEMPTS_DIR,
@@ -22,6 +21,7 @@ from klue_beam.schemas.shard import (
     segment_name,
 )
 from klue_beam.transforms.plan.plan import load_plan
+from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.verify.shard import RESUME, ShardVerifier
 
 VerifyProgress = Callable[[int, int], None]

@@ -8,12 +8,12 @@ from pathlib import Path
 import apache_beam as beam
 import pyarrow as pa
 
-from klue_beam.schemas.annotation import SCHEMA_VERSION, annotated_schema
+from klue_beam.schemas.annotation import SCHEMA_VERSION
 from klue_beam.schemas.config import AnnotateConfig, require
-from klue_beam.schemas.labels import LABEL_SETS_VERSION
 from klue_beam.schemas.shard import Chunk, Receipt, Shard
 from klue_beam.transforms.base.progress import ChunkProgress, report
 from klue_beam.transforms.plan.plan import load_plan
+from klue_beam.transforms.tasks.output import annotated_schema, label_sets_version
 from klue_beam.transforms.write.contract import ContractError
 from klue_beam.transforms.write.publish import FOOTER_PREFIX, VERSION_KEY, clear_attempts
 from klue_beam.transforms.write.segment import SegmentWriter
@@ -50,7 +50,7 @@ def provenance(config: AnnotateConfig, config_hash: str) -> dict[str, str]:
         f"{FOOTER_PREFIX}splitter_version": config.splitter_version,
         f"{FOOTER_PREFIX}models": json.dumps(models, ensure_ascii=False, sort_keys=True),
         f"{FOOTER_PREFIX}precision": config.model.precision,
-        f"{FOOTER_PREFIX}label_sets_version": LABEL_SETS_VERSION,
+        f"{FOOTER_PREFIX}label_sets_version": label_sets_version(config.model.tasks),
         f"{FOOTER_PREFIX}config_hash": config_hash,
     }
 

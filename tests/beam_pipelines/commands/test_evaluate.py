@@ -11,7 +11,8 @@ from transformers import AutoModelForSequenceClassification
 
 from klue_beam.beam_pipelines.commands.evaluate import choose_rows, main
 from klue_beam.schemas.config import ModelConfig
-from klue_beam.schemas.labels import DEPRELS, RELATIONS, TASKS, TOPICS
+from klue_beam.schemas.labels import DEPRELS, RELATIONS, TOPICS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.engine.loading import load_engines
 from klue_beam.transforms.tasks.gold import (
     halve_examples,
@@ -238,7 +239,7 @@ def test_no_number_is_null_in_the_json(files, model, tmp_path):
 def test_a_model_without_the_task_is_refused(files, tmp_path, capsys):
     """Before anything runs."""
     folder = tiny_checkpoint(tmp_path / "tc-only", tasks=("tc",))
-    for task in TASKS[1:]:
+    for task in tuple(TASKS)[1:]:
         name = {"ner": "ner.tsv", "re": "re.json", "dp": "dp.tsv"}[task]
         assert main(["--task", task, "--data", str(files / name), "--model", str(folder)]) == 2
         assert f"`{task}_model` must be a model trained for {task}" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from klue_beam.beam_pipelines.commands.options import (
     to_config,
 )
 from klue_beam.schemas.config import AnnotateConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 
 
 @given(st.integers(0, 2**40))
@@ -38,7 +38,7 @@ def test_another_size_is_refused(text: str) -> None:
         parse_size_bytes(text)
 
 
-@given(st.lists(st.sampled_from(TASKS), min_size=1))
+@given(st.lists(st.sampled_from(tuple(TASKS)), min_size=1))
 def test_tasks_come_in_their_order_once_each(asked: list[str]) -> None:
     if "re" in asked and "ner" not in asked:
         with pytest.raises(ValueError, match="with re must have ner too"):

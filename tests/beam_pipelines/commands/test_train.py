@@ -8,7 +8,7 @@ import torch
 
 from klue_beam.beam_pipelines.commands.train import main
 from klue_beam.schemas.config import ModelConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.annotate.sentences import annotate
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
@@ -44,7 +44,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_all(tmp_path_factory.mktemp("data"))
 
 
-def command(base: Path, data: dict[str, Path], output: Path, *more: str, tasks: tuple[str, ...] = TASKS) -> list[str]:
+def command(
+    base: Path, data: dict[str, Path], output: Path, *more: str, tasks: tuple[str, ...] = tuple(TASKS)
+) -> list[str]:
     files = [f"{task}={data[task]}" for task in tasks]
     arguments = ["--task", ",".join(tasks), "--data", *files, "--base", str(base), "--output", str(output)]
     return [*arguments, *FAST, *more]
@@ -105,7 +107,7 @@ def test_a_model_goes_on_with_all_its_heads(base: Path, data: dict[str, Path], t
     """With every layer frozen, one task's head learns and all other weights stay as they were."""
     output = tmp_path / "model"
     assert main(command(base, data, output, "--frozen_layers", "3", "--epochs", "dp=1", tasks=("dp",))) == 0
-    assert ModelSpec.load(output).tasks == TASKS
+    assert ModelSpec.load(output).tasks == tuple(TASKS)
     before, after = load_model(base)[0].state_dict(), load_model(output)[0].state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"dependency"}

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from klue_beam.beam_pipelines.commands.train import main
 from klue_beam.schemas.config import ModelConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.annotate.sentences import annotate
 from klue_beam.transforms.models.checkpoints import folders
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model, save_model

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from klue_beam.beam_pipelines.views.drawing import draw_sentence, pick_sentences
-from klue_beam.schemas.annotation import annotated_schema
+from klue_beam.transforms.tasks.output import annotated_schema
 
 TEXT = "김하늘 대표는 부산에서 일한다."
 ENTITIES = [

@@ -17,9 +17,9 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from klue_beam.schemas.annotation import annotated_schema
 from klue_beam.schemas.config import ModelConfig
-from klue_beam.schemas.labels import ENTITY_TYPES, TASKS, UNRELATED_OBJECT_TYPES
+from klue_beam.schemas.labels import ENTITY_TYPES, UNRELATED_OBJECT_TYPES
+from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.reject import MAX_RAW_BYTES, REJECT
 from klue_beam.schemas.sentence import SENTENCE
 from klue_beam.schemas.shard import Chunk, ChunkKey, Tally
@@ -35,6 +35,7 @@ from klue_beam.transforms.models.checkpoints.checkpoint import load_model, save_
 from klue_beam.transforms.models.engine.engine import MultiTaskEngine
 from klue_beam.transforms.models.engine.loading import Engine, load_engines, share_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
+from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.write.contract import check_rows
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 
@@ -52,7 +53,7 @@ def engines(folder: Path) -> list[Engine]:
     return load_engines(make_config(folder))
 
 
-def make_config(folder: Path, tasks: Sequence[str] = TASKS, **options: Any) -> ModelConfig:
+def make_config(folder: Path, tasks: Sequence[str] = tuple(TASKS), **options: Any) -> ModelConfig:
     return resolve_models(ModelConfig(tasks=tuple(tasks), models=dict.fromkeys(tasks, str(folder)), **options))
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from klue_beam.schemas.config import ModelConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.annotate.sentences import annotate
 from klue_beam.transforms.evaluation.agreement import LABEL_KINDS, Agreement, compare_labels
 from klue_beam.transforms.models.engine.loading import load_engines

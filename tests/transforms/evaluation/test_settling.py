@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from klue_beam.schemas.config import AUTO_PRECISION, PRECISIONS, ModelConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.annotate.sentences import Annotate
 from klue_beam.transforms.evaluation.agreement import LABEL_KINDS, Agreement
 from klue_beam.transforms.evaluation.settling import (

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klue_beam.transforms.base.codepoints import find_eojeols, to_code_points
-from klue_beam.transforms.tasks.dependency import Arcs, are_trees, best_tree, decode_heads
+from klue_beam.transforms.tasks.dependency.trees import Arcs, are_trees, best_tree, decode_heads
 
 
 def is_tree(heads: tuple[int, ...]) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
 from klue_beam.transforms.base.codepoints import to_code_points
-from klue_beam.transforms.tasks.entity import (
+from klue_beam.transforms.tasks.entity.spans import (
     Entities,
     decode_entities,
     drop_overlaps,
@@ -16,7 +16,7 @@ from klue_beam.transforms.tasks.entity import (
     merge_entities,
     no_entities,
 )
-from klue_beam.transforms.tasks.tagging import bio_tags
+from klue_beam.transforms.tasks.entity.tagging import bio_tags
 
 TYPES = ("PS", "LC", "OG")
 TAGS = bio_tags(TYPES)

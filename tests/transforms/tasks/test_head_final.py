@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from klue_beam.transforms.tasks.head_final import are_head_final, decode_head_final
+from klue_beam.transforms.tasks.dependency.head_final import are_head_final, decode_head_final
 
 
 def is_head_final(heads: tuple[int, ...]) -> bool:

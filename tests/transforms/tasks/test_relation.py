@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klue_beam.schemas.labels import ENTITY_TYPES, UNRELATED_OBJECT_TYPES
-from klue_beam.transforms.tasks.entity import Entities
-from klue_beam.transforms.tasks.relation import decode_relations, list_candidate_pairs
+from klue_beam.transforms.tasks.entity.spans import Entities
+from klue_beam.transforms.tasks.relation.pairs import decode_relations, list_candidate_pairs
 
 
 @st.composite

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klue_beam.transforms.tasks.tagging import count_transitions, find_best_tags
+from klue_beam.transforms.tasks.entity.tagging import count_transitions, find_best_tags
 
 N_TAGS = 3
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from klue_beam.transforms.tasks.topic import decode_topics
+from klue_beam.transforms.tasks.topic.topics import decode_topics
 
 
 def test_the_topic_of_a_long_text_is_the_mean_by_share() -> None:

@@ -11,9 +11,9 @@ from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import Calibration, ModelSpec
 from klue_beam.transforms.models.engine.engine import MultiTaskEngine
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.entity import Entities
+from klue_beam.transforms.tasks.entity.spans import Entities
+from klue_beam.transforms.tasks.entity.tagging import count_transitions
 from klue_beam.transforms.tasks.gold import EntityExample
-from klue_beam.transforms.tasks.tagging import count_transitions
 from klue_beam.transforms.training.entity_fit import fit_entities
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 

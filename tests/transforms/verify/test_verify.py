@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from klue_beam.beam_pipelines.local.job import close_job, open_job, plan_job
-from klue_beam.schemas.annotation import annotated_schema
 from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
 from klue_beam.schemas.shard import Receipt
 from klue_beam.transforms.plan.plan import load_plan
 from klue_beam.transforms.read.shards import read_shard
+from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.verify.dataset import verify
 from klue_beam.transforms.write.publish import fingerprint_file
 from klue_beam.transforms.write.sink import SegmentWriter, provenance

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klue_beam.schemas.annotation import annotated_schema
+from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.write.contract import ContractError, check_rows, count_rows
 
 TEXT = "김유진 기자는 서울에서 박하늘 씨를 만났다"

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from klue_beam.schemas.annotation import annotated_schema
 from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
 from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.shard import Chunk, Receipt, Shard
 from klue_beam.transforms.base.progress import listen
 from klue_beam.transforms.plan.plan import load_plan, make_plan, save_plan
 from klue_beam.transforms.read.shards import ReadShards, read_shard
+from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.write.contract import ContractError
 from klue_beam.transforms.write.publish import PublishError, read_footer
 from klue_beam.transforms.write.sink import SegmentWriter, WriteAnnotations, clear_attempts, provenance, write_segment

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.nets.attention import BERT_LIKE
 from klue_beam.transforms.models.nets.heads import CharacterTagHead, DependencyHead, PairLayer, RelationHead, TopicHead
-from klue_beam.transforms.tasks.tagging import bio_tags
+from klue_beam.transforms.tasks.entity.tagging import bio_tags
 
 
 class MultiTaskModel(nn.Module):

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from klue_beam.schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES, RELATIONS, TASKS, TOPICS
+from klue_beam.schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES, RELATIONS, TOPICS
+from klue_beam.schemas.registry import TASKS
 
 SPEC_FILE: Final = "klue_beam.json"
 FORMAT: Final = 1
@@ -52,7 +53,7 @@ class ModelSpec:
     """
 
     name: str
-    tasks: tuple[str, ...] = TASKS
+    tasks: tuple[str, ...] = tuple(TASKS)
     topics: tuple[str, ...] = TOPICS
     ner_types: tuple[str, ...] = NER_TYPES
     mention_types: tuple[str, ...] = RE_ONLY_TYPES

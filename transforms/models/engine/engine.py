@@ -24,8 +24,10 @@ from klue_beam.transforms.models.text.pieces import (
     index_eojeols,
     pad_units,
 )
-from klue_beam.transforms.tasks.dependency import Arcs, decode_heads
-from klue_beam.transforms.tasks.entity import (
+from klue_beam.transforms.tasks.columns import Probabilities
+from klue_beam.transforms.tasks.dependency.head_final import decode_head_final
+from klue_beam.transforms.tasks.dependency.trees import Arcs, decode_heads
+from klue_beam.transforms.tasks.entity.spans import (
     Entities,
     decode_entities,
     drop_overlaps,
@@ -34,9 +36,8 @@ from klue_beam.transforms.tasks.entity import (
     no_entities,
     score_odds,
 )
-from klue_beam.transforms.tasks.head_final import decode_head_final
-from klue_beam.transforms.tasks.relation import Relations, decode_relations, list_candidate_pairs, marker_type
-from klue_beam.transforms.tasks.topic import Floats, Topics, decode_topics
+from klue_beam.transforms.tasks.relation.pairs import Relations, decode_relations, list_candidate_pairs, marker_type
+from klue_beam.transforms.tasks.topic.topics import Topics, decode_topics
 
 PLAIN_SENTENCE: Final = "오늘은 날씨가 좋다."
 """What a model that failed on every sentence is tried on, to tell a broken model from broken sentences."""
@@ -73,10 +74,10 @@ class Annotations:
 class _Found:
     """What the forward passes gave, batch after batch, in the order of the batches."""
 
-    topic: list[tuple[Ints, Floats]] = dataclasses.field(default_factory=list)
+    topic: list[tuple[Ints, Probabilities]] = dataclasses.field(default_factory=list)
     entities: list[Entities] = dataclasses.field(default_factory=list)
     states: list[tuple[Ints, Ints, Tensor]] = dataclasses.field(default_factory=list)
-    arcs: list[tuple[Ints, Ints, Ints, Floats]] = dataclasses.field(default_factory=list)
+    arcs: list[tuple[Ints, Ints, Ints, Probabilities]] = dataclasses.field(default_factory=list)
 
     def add(self, more: "_Found") -> None:
         """Append what further batches gave."""
@@ -96,7 +97,7 @@ class _Pairs:
 
     subject: Ints
     object: Ints
-    probabilities: Floats
+    probabilities: Probabilities
     cut: Ints
 
 
@@ -289,7 +290,7 @@ class MultiTaskEngine:
         where = locate_pairs(encoded, windows.units, n_prefix, kept, unit, np.stack(spans, 1), types)
         return where, kept.states
 
-    def _score_pairs(self, shared: tuple[Tensor, ...], where: Ints) -> Floats:
+    def _score_pairs(self, shared: tuple[Tensor, ...], where: Ints) -> Probabilities:
         """Score pairs in one pass. Shape: (n_pairs, n_relations)."""
         return self._probabilities("re", self.model.relation.score(shared, to_tensor(where, self.device)))
 
@@ -327,8 +328,8 @@ class MultiTaskEngine:
         logits = logits / calibration.temperature
         return logits + torch.tensor(calibration.bias, device=logits.device) if calibration.bias else logits
 
-    def _probabilities(self, name: str, logits: Tensor) -> Floats:
-        probabilities: Floats = torch.softmax(self._calibrated(name, logits), -1).cpu().numpy()
+    def _probabilities(self, name: str, logits: Tensor) -> Probabilities:
+        probabilities: Probabilities = torch.softmax(self._calibrated(name, logits), -1).cpu().numpy()
         return require_finite(probabilities)
 
     def _assemble(
@@ -395,7 +396,7 @@ class MultiTaskEngine:
         return Arcs(self.model.spec.deprels, eojeol, head, label, score[order])
 
 
-def require_finite(scores: Floats) -> Floats:
+def require_finite(scores: Probabilities) -> Probabilities:
     """Refuse scores that are no numbers: they would choose labels that mean nothing.
 
     Raises:

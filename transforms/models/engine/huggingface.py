@@ -39,9 +39,10 @@ from klue_beam.transforms.models.text.pieces import (
     index_chars,
     pad_units,
 )
-from klue_beam.transforms.tasks.entity import Entities, decode_entities, drop_overlaps, no_entities
-from klue_beam.transforms.tasks.relation import decode_relations, list_candidate_pairs
-from klue_beam.transforms.tasks.topic import Floats, Topics, decode_topics
+from klue_beam.transforms.tasks.columns import Probabilities
+from klue_beam.transforms.tasks.entity.spans import Entities, decode_entities, drop_overlaps, no_entities
+from klue_beam.transforms.tasks.relation.pairs import decode_relations, list_candidate_pairs
+from klue_beam.transforms.tasks.topic.topics import Topics, decode_topics
 
 AUTO_MODELS: Final = {
     "tc": ("SequenceClassification", AutoModelForSequenceClassification),
@@ -276,7 +277,7 @@ class CheckpointEngine:
                 raise ValueError("Relations need entities, got none. Run `ner` before `re`.")
             return self._extract_relations(texts, entities)
 
-    def _probabilities(self, encoded: EncodedTexts, units: Units) -> tuple[Floats, PaddedInputs]:
+    def _probabilities(self, encoded: EncodedTexts, units: Units) -> tuple[Probabilities, PaddedInputs]:
         """Run units; shape of the first: (n_units, n_labels) or (n_units, seq_len, n_labels)."""
         inputs = pad_units(encoded, units, self.tokenizer)
         output = self.model(
@@ -291,7 +292,7 @@ class CheckpointEngine:
     def _classify_topics(self, texts: Sequence[str]) -> Annotations:
         encoded = self.tokenizer.encode(texts)
         windows = cut_windows(encoded, self.max_pieces)
-        parts: list[tuple[Ints, Floats]] = []
+        parts: list[tuple[Ints, Probabilities]] = []
 
         def forward(index: Ints) -> None:
             parts.append((index, self._probabilities(encoded, windows.units.take(index))[0]))

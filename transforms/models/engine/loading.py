@@ -8,7 +8,7 @@ import torch
 from apache_beam.utils import shared
 
 from klue_beam.schemas.config import ModelConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.base.memory import keep_free_memory
 from klue_beam.transforms.base.threads import use_threads
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
@@ -20,7 +20,7 @@ from klue_beam.transforms.models.engine.klue_parser import load_parser
 from klue_beam.transforms.models.nets.precision import apply_precision, choose_device
 from klue_beam.transforms.models.text.batching import TOKENS_A_PASS, count_max_pieces
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.entity import Entities
+from klue_beam.transforms.tasks.entity.spans import Entities
 
 _MODELS: Final = shared.Shared()
 """All models of a process hang on one token: with one each, later pipelines of the process loaded them again."""

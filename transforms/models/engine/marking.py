@@ -6,8 +6,8 @@ import numpy as np
 
 from klue_beam.schemas.labels import RE_TYPE_TO_ENTITY_TYPE
 from klue_beam.transforms.models.text.pieces import EncodedTexts, TextTokenizer, replace_pieces
-from klue_beam.transforms.tasks.entity import Entities
-from klue_beam.transforms.tasks.relation import marker_type
+from klue_beam.transforms.tasks.entity.spans import Entities
+from klue_beam.transforms.tasks.relation.pairs import marker_type
 
 KLUE_RE_TYPE: Final = {ours: theirs for theirs, ours in RE_TYPE_TO_ENTITY_TYPE.items()}
 

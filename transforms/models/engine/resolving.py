@@ -3,7 +3,7 @@
 import dataclasses
 
 from klue_beam.schemas.config import RE_MARKERS, ModelConfig, require
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.folders import hash_folder, resolve_folder
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 

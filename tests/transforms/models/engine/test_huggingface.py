@@ -31,8 +31,8 @@ from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.huggingface import read_tag_scheme
 from klue_beam.transforms.models.engine.loading import load_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
-from klue_beam.transforms.tasks.relation import marker_type
-from klue_beam.transforms.tasks.tagging import bio_tags
+from klue_beam.transforms.tasks.entity.tagging import bio_tags
+from klue_beam.transforms.tasks.relation.pairs import marker_type
 from tests.tiny_checkpoints import KINDS, save_checkpoint
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 

@@ -23,8 +23,8 @@ from klue_beam.transforms.models.engine.loading import load_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
 from klue_beam.transforms.models.text.parts_of_speech import POS_TAGS, PosTagger
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.dependency import are_trees
-from klue_beam.transforms.tasks.topic import Floats
+from klue_beam.transforms.tasks.columns import Probabilities
+from klue_beam.transforms.tasks.dependency.trees import are_trees
 from tests.tiny_checkpoints import BaselineParser, save_parser
 from tests.tiny_models import SENTENCES, tiny_tokenizer
 
@@ -101,7 +101,7 @@ def test_tags_are_nearly_those_that_people_gave(shared_data: Path) -> None:
     assert np.mean([POS_TAGS[tags[n, i]] == tag for n, i, tag in gold]) > 0.93
 
 
-def find_best_tree(log_probabilities: Floats) -> list[int]:
+def find_best_tree(log_probabilities: Probabilities) -> list[int]:
     """Try every choice of heads. Shape: (n, n + 1)."""
     n = len(log_probabilities)
     choices = np.array(list(itertools.product(range(n + 1), repeat=n)))

@@ -17,7 +17,7 @@ from transformers import BertConfig, BertModel
 
 from klue_beam.beam_pipelines.commands.options import infer_format
 from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
-from klue_beam.schemas.labels import TASKS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.annotate.sentences import annotate
 from klue_beam.transforms.evaluation.agreement import Agreement, compare_labels
 from klue_beam.transforms.models.checkpoints.checkpoint import dequantize_rows, load_model, quantize_rows
@@ -263,7 +263,7 @@ def test_bf16_without_packed_products_gives_nearly_all_labels(
     model = apply_precision(model, "bf16", ("encoder", "relation"), torch.device(device), ("dependency",))
     assert isinstance(model.encoder, PackedEncoder) == (device == "cuda")
     assert sum(isinstance(module, RoundedLinear) for module in model.modules()) > 24
-    found, rejects = annotate(rows, [MultiTaskEngine(model, tokenizer, TASKS, token_budget=4096, max_pairs=64)])
+    found, rejects = annotate(rows, [MultiTaskEngine(model, tokenizer, tuple(TASKS), token_budget=4096, max_pairs=64)])
     agreements = compare_labels(found, expected)
     assert rejects.num_rows == 0
     assert agreements["heads"].expected > 9 * SENTENCES

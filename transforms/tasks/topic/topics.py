@@ -4,18 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from klue_beam.schemas.annotation import TOPIC
 from klue_beam.transforms.base.codepoints import Ints
-
-Floats = npt.NDArray[np.float32]
-
-
-def take_labels(labels: Sequence[str], index: Ints) -> pa.Array:
-    """Lay labels out as an Arrow string column. Shape of index: (n,)."""
-    return pa.array(labels, type=pa.string()).take(pa.array(index))
+from klue_beam.transforms.tasks.columns import Probabilities, take_labels
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +23,7 @@ class Topics:
 
     labels: Sequence[str]
     label: Ints
-    score: Floats
+    score: Probabilities
 
     def to_arrow(self) -> pa.Array:
         """Lay out as a `topic` column; null where the model failed."""
@@ -39,7 +32,7 @@ class Topics:
 
 
 def decode_topics(
-    probabilities: Floats, unit_text: Ints, weight: Floats, n_texts: int, labels: Sequence[str]
+    probabilities: Probabilities, unit_text: Ints, weight: Probabilities, n_texts: int, labels: Sequence[str]
 ) -> Topics:
     """Choose the topic of each text: the mean over its windows, by their share of the text.
 

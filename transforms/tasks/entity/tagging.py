@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from klue_beam.transforms.base.codepoints import Bools, Ints
-from klue_beam.transforms.tasks.topic import Floats
+from klue_beam.transforms.tasks.columns import Probabilities
 
 Scores = npt.NDArray[np.float64]
 """Logarithms of probabilities, or what is added to them."""
@@ -28,7 +28,7 @@ def bio_tags(types: Sequence[str]) -> tuple[str, ...]:
     return ("O", *(f"{prefix}-{name}" for name in types for prefix in "BI"))
 
 
-def find_best_tags(probabilities: Floats, group: Ints, transitions: Scores) -> Ints:
+def find_best_tags(probabilities: Probabilities, group: Ints, transitions: Scores) -> Ints:
     """Find the sequences of tags whose scores and transitions sum to the most.
 
     Args:

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from klue_beam.schemas.annotation import ENTITY
 from klue_beam.transforms.base.codepoints import Bools, CodePoints, Ints, ranges
-from klue_beam.transforms.tasks.tagging import Scores, find_best_tags
-from klue_beam.transforms.tasks.topic import Floats, take_labels
+from klue_beam.transforms.tasks.columns import Probabilities, take_labels, to_list_array
+from klue_beam.transforms.tasks.entity.tagging import Scores, find_best_tags
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Entities:
     begin: Ints
     end: Ints
     label: Ints
-    score: Floats
+    score: Probabilities
 
     def __len__(self) -> int:
         return len(self.text)
@@ -45,8 +45,12 @@ class Entities:
         """Tell where each text's entities begin. Shape: (n_texts + 1,)."""
         return np.searchsorted(self.text, np.arange(n_texts + 1))
 
-    def to_arrow(self, texts: Sequence[str], failed: Bools) -> pa.Array:
-        """Lay out as an `entities` column; null where the model failed."""
+    def without(self, failed: Bools) -> "Entities":
+        """Leave out the entities of the texts where `failed`. Shape: (n_texts,)."""
+        return self.take(~failed[self.text])
+
+    def to_arrow(self, texts: Sequence[str], absent: Bools) -> pa.Array:
+        """Lay out as an `entities` column; null where `absent`. Shape: (n_texts,)."""
         spans = zip(self.text.tolist(), self.begin.tolist(), self.end.tolist(), strict=True)
         struct = pa.StructArray.from_arrays(
             [
@@ -58,13 +62,7 @@ class Entities:
             ],
             fields=list(ENTITY),
         )
-        return to_list_array(self.offsets(len(texts)), struct, failed)
-
-
-def to_list_array(offsets: Ints, values: pa.Array, failed: Bools) -> pa.Array:
-    """Lay values out as a list column; null where `failed`. Shape of failed: (n_texts,)."""
-    mask = pa.array(failed) if failed.any() else None
-    return pa.ListArray.from_arrays(pa.array(offsets, type=pa.int32()), values, mask=mask)
+        return to_list_array(self.offsets(len(texts)), struct, absent)
 
 
 def no_entities(labels: Sequence[str]) -> Entities:
@@ -74,7 +72,7 @@ def no_entities(labels: Sequence[str]) -> Entities:
 
 
 def decode_entities(
-    probabilities: Floats, group: Ints, char: Ints, labels: Sequence[str], transitions: Scores | None = None
+    probabilities: Probabilities, group: Ints, char: Ints, labels: Sequence[str], transitions: Scores | None = None
 ) -> Entities:
     """Group the BIO tags of characters into spans.
 
@@ -178,7 +176,7 @@ def drop_overlaps(entities: Entities) -> Bools:
     return keep
 
 
-def score_odds(scores: Floats) -> Floats:
+def score_odds(scores: Probabilities) -> Probabilities:
     """Lay scores out as the logits of two classes, wrong and right. Shapes: (n,) to (n, 2).
 
     >>> score_odds(np.array([0.5, 1.0], np.float32)).round(1).tolist()

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from klue_beam.transforms.base.codepoints import Bools, Ints
-from klue_beam.transforms.tasks.topic import Floats
+from klue_beam.transforms.tasks.columns import Probabilities
 
 
 def are_head_final(heads: Ints, real: Bools) -> Bools:
@@ -27,7 +27,7 @@ def are_head_final(heads: Ints, real: Bools) -> Bools:
     return found
 
 
-def decode_head_final(log_probabilities: Floats, n_eojeols: Ints) -> Ints:
+def decode_head_final(log_probabilities: Probabilities, n_eojeols: Ints) -> Ints:
     """Find the best of such trees for each sentence: the one whose arcs' scores sum to the most.
 
     Where the best heads make one, it is that; else spans are joined from short to long, as Eisner does it, in which a

@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from klue_beam.schemas.annotation import ARC
 from klue_beam.transforms.base.codepoints import Bools, Eojeols, Ints
-from klue_beam.transforms.tasks.entity import to_list_array
-from klue_beam.transforms.tasks.topic import Floats, take_labels
+from klue_beam.transforms.tasks.columns import Probabilities, take_labels, to_list_array
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Arcs:
     eojeol: Ints
     head: Ints
     label: Ints
-    score: Floats
+    score: Probabilities
 
     def to_arrow(self, texts: Sequence[str], eojeols: Eojeols, skipped: Bools) -> pa.Array:
         """Lay out as a `dependencies` column; null where there is no tree. Shape of skipped: (n_texts,)."""
@@ -51,7 +50,7 @@ class Arcs:
         return to_list_array(np.searchsorted(text, np.arange(len(texts) + 1)), struct, skipped)
 
 
-def decode_heads(log_probabilities: Floats, n_eojeols: Ints) -> Ints:
+def decode_heads(log_probabilities: Probabilities, n_eojeols: Ints) -> Ints:
     """Choose the head of each eojeol so that the arcs of a sentence are the best tree with one root.
 
     The best head of each word on its own is a tree for nearly all sentences; only the others need the spanning tree.

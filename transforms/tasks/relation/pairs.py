@@ -10,8 +10,8 @@ import pyarrow as pa
 from klue_beam.schemas.annotation import RELATION
 from klue_beam.schemas.labels import ENTITY_TYPES, NO_RELATION, UNRELATED_OBJECT_TYPES
 from klue_beam.transforms.base.codepoints import Bools, Ints, ranges
-from klue_beam.transforms.tasks.entity import Entities, to_list_array
-from klue_beam.transforms.tasks.topic import Floats, take_labels
+from klue_beam.transforms.tasks.columns import Probabilities, take_labels, to_list_array
+from klue_beam.transforms.tasks.entity.spans import Entities
 
 _MARKER_TYPES: Final = {"QT": "NOH", "TI": "NOH"}
 """KLUE-RE knows no QT and TI: its numerals are NOH."""
@@ -43,7 +43,7 @@ class ScoredPairs:
     text: Ints
     subject: Ints
     object: Ints
-    probabilities: Floats
+    probabilities: Probabilities
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Relations:
     subject: Ints
     object: Ints
     label: Ints
-    score: Floats
+    score: Probabilities
     scored: ScoredPairs
 
     def to_arrow(self, failed: Bools) -> pa.Array:
@@ -135,7 +135,7 @@ def list_candidate_pairs(entities: Entities, group: Ints, max_pairs: int) -> Can
 
 
 def decode_relations(
-    probabilities: Floats, text: Ints, subject: Ints, object_: Ints, labels: Sequence[str]
+    probabilities: Probabilities, text: Ints, subject: Ints, object_: Ints, labels: Sequence[str]
 ) -> Relations:
     """Choose the relation of each pair and leave out no_relation.
 

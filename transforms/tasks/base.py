@@ -1,0 +1,312 @@
+"""What a task is: everything that klue-beam knows of one kind of annotation, in one object.
+
+The registry `klue_beam.schemas.registry.TASKS` gives these objects by name. A task of klue-beam has a folder beside
+this file, whose `__init__` holds the object; a task of another package is one file and an entry point
+`klue_beam.tasks`.
+
+A task is asked by the engines (heads, annotator), by the transforms (column, flags, what it needs of other tasks), by
+the contract's checks, by the commands (options, examples, drawing) and by training and evaluation (gold rows, scores,
+objectives). Importing a task must be cheap, since every command does it to know its options: what needs torch or
+transformers is imported inside the method that uses it.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+
+import pyarrow as pa
+
+from klue_beam.transforms.base.codepoints import Bools
+from klue_beam.transforms.tasks.checking import RowChecker
+
+if TYPE_CHECKING:  # torch and rich take a second to import; a task is described without them
+    from rich.console import RenderableType
+    from rich.text import Text
+    from torch import nn
+
+
+class Flag(NamedTuple):
+    """A mark that a row can carry.
+
+    Attributes:
+      name: as it stands in the column `flags`.
+      meaning: what it tells its reader.
+      is_absent: whether the task's column is null in a row that carries it.
+    """
+
+    name: str
+    meaning: str
+    is_absent: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """A choice that a task brings to `annotate` and `evaluate`, and to ModelConfig.
+
+    Attributes:
+      name: without dashes; `--name` on the command line.
+      default: its value where it is not given; its type is the option's.
+      help: what it decides, for the command's help.
+      choices: the values that it can have; empty for any.
+      least: the least number that it can be; None for any.
+      metavar: what stands for the value in the help.
+    """
+
+    name: str
+    default: Any
+    help: str
+    choices: tuple[Any, ...] = ()
+    least: int | None = None
+    metavar: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Calibration:
+    """Temperature and class biases fitted after training: softmax(logits / temperature + bias).
+
+    Reference: Guo et al., 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599
+    """
+
+    temperature: float = 1.0
+    bias: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """What a model folder says of one task: its labels and the sizes of its heads. Each task has a subclass.
+
+    Every field has a default, which stands for what models had before the field was there, and holds JSON types alone,
+    with tuples for lists.
+    """
+
+    def without_fit(self) -> Self:
+        """Leave out what was fitted on a model's scores, which does not hold for those of other weights."""
+        return self
+
+    def label_sets(self) -> Mapping[str, tuple[str, ...]]:
+        """Give the label sets, by the names of the fields that hold them."""
+        return {}
+
+
+class Findings(Protocol):
+    """What a task found in a batch of texts, in arrays of its own kind."""
+
+    def without(self, failed: Bools) -> Self:
+        """Leave out what was found in the texts where `failed`. Shape: (n_texts,)."""
+        ...
+
+    def to_arrow(self, texts: Sequence[str], absent: Bools) -> pa.Array:
+        """Lay out as the task's column, one row a text.
+
+        Args:
+          texts: the texts.
+          absent: where the row is null. Shape: (n_texts,).
+        """
+        ...
+
+
+class Label(NamedTuple):
+    """One label of an annotated row, for telling how far two annotations agree.
+
+    Attributes:
+      kind: one of the task's `kinds`.
+      said: what it speaks of and what it says of it, hashable; the same in two rows where they say the same.
+      rests_on: labels of other kinds, (kind, said) each, that it speaks of: where both annotations do not have these,
+        it is not compared, so that an entity that is missing counts once, and not again with each of its relations.
+    """
+
+    kind: str
+    said: tuple[Any, ...]
+    rests_on: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+
+@dataclasses.dataclass(slots=True)
+class Drawing:
+    """A sentence as it is drawn in a terminal; each task adds what it found.
+
+    Attributes:
+      head: the line above the sentence: which sentence it is, and what holds for all of it.
+      sentence: the sentence, with what is marked in it.
+      below: what stands below it.
+    """
+
+    head: "Text"
+    sentence: "Text"
+    below: "list[RenderableType]" = dataclasses.field(default_factory=list)
+
+
+class Task(abc.ABC):
+    """A kind of annotation.
+
+    Attributes:
+      name: short, as in `--tasks`; flags, options and models are called by it.
+      title: what it does, in a few words, for help texts.
+      field: the column that it adds. Null in a row that it could not annotate (its flags say why).
+      label_field: the column's field that holds a label.
+      needs: names of tasks whose findings this one reads; it runs after them.
+      label_sets_version: which label sets its column draws from, for the provenance of a dataset.
+      spec_type: what a model folder says of the task.
+      own_flags: the flags that it raises beside `NAME_failed`.
+      nothing: what a row lacks on which the model failed, for the meaning of `NAME_failed`.
+      counts: what a receipt counts of it, the items of its lists; empty where the column has one value a row.
+      counted_as: how that is called where people read it; empty for the same.
+      options: what it brings to ModelConfig beside the model.
+      deep_heads: names of its heads that are transformer layers and run in the encoder's precision.
+      wide_heads: names of other heads with products enough to be worth packing; beside int8 they keep fp32.
+      kinds: kinds of labels that two annotations are compared by, see `list_labels`.
+      query_value: SQL that gives one value a sentence, as in `topic.label AS topic`; empty for none.
+      query_item: what one item of the column's list is called in a query that counts them by label; empty for none.
+      data: data sets that `train` takes for it, by name, the first one its own, each with what it is; empty for a task
+        that cannot be learnt.
+      metrics: what its scores are called, by their names in a Report.
+      published: by metric, what is known of other models, in percent.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    field: ClassVar[pa.Field]
+    label_field: ClassVar[str] = "label"
+    needs: ClassVar[tuple[str, ...]] = ()
+    label_sets_version: ClassVar[str]
+    spec_type: ClassVar[type[TaskSpec]]
+    own_flags: ClassVar[tuple[Flag, ...]] = ()
+    nothing: ClassVar[str]
+    counts: ClassVar[str] = ""
+    counted_as: ClassVar[str] = ""
+    options: ClassVar[tuple[Option, ...]] = ()
+    deep_heads: ClassVar[tuple[str, ...]] = ()
+    wide_heads: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ()
+    query_value: ClassVar[str] = ""
+    query_item: ClassVar[str] = ""
+    data: ClassVar[Mapping[str, str]] = {}
+    metrics: ClassVar[Mapping[str, str]] = {}
+    published: ClassVar[Mapping[str, float]] = {}
+
+    @property
+    def failed_flag(self) -> Flag:
+        """The flag of a row on which the model failed."""
+        return Flag(f"{self.name}_failed", f"the model failed on this sentence: {self.nothing}", is_absent=True)
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """All flags of the task."""
+        return (*self.own_flags, self.failed_flag)
+
+    # How a model annotates.
+
+    @abc.abstractmethod
+    def build_heads(self, spec: Any, encoder_config: Any) -> "Mapping[str, nn.Module]":
+        """Build the task's heads with random weights.
+
+        Args:
+          spec: a `spec_type`.
+          encoder_config: of the encoder, as Hugging Face has it: `hidden_size`, `num_hidden_layers`, ….
+
+        Returns:
+          By name; the names stand before the weights' names in a model folder, and no two tasks may share one.
+
+        Raises:
+          ValueError: if the spec does not fit the encoder.
+        """
+
+    def start_heads(self, heads: "Mapping[str, nn.Module]", encoder: Any) -> None:  # noqa: B027 - most begin as they are
+        """Give new heads weights of the encoder to begin training from.
+
+        Args:
+          heads: what `build_heads` gave.
+          encoder: a Hugging Face encoder.
+        """
+
+    def depth(self, spec: Any) -> int:  # noqa: ARG002 - most tasks read the last states alone
+        """Tell how many layers below the top the states lie that the heads read beside the last ones; 0 for none."""
+        return 0
+
+    def read_column(self, column: pa.Array) -> Findings:
+        """Read the column back, for a task that needs it in rows that another transform has annotated.
+
+        Args:
+          column: of the type of `field`, one row a text.
+        """
+        raise NotImplementedError(f"The column of {self.name} is read by no task.")
+
+    # What its column must hold, and how people see it.
+
+    def check(self, checker: RowChecker) -> None:  # noqa: B027 - what holds for all columns is checked for it
+        """Refuse rows whose column breaks the contract.
+
+        That the column has its type, that no value in it is null, and that a null row has a flag, is checked already.
+
+        Args:
+          checker: with the rows.
+
+        Raises:
+          ContractError: on the first bad row.
+        """
+
+    def draw(self, row: Mapping[str, Any], drawing: Drawing) -> None:
+        """Add what was found in a sentence to its drawing.
+
+        Args:
+          row: of the output, as `to_pylist` gives it; its column is there and not null.
+          drawing: is added to.
+        """
+        drawing.head.append(f"  {self.field.name}: {row[self.field.name]}")
+
+    def list_labels(self, rows: pa.RecordBatch) -> Iterator[Label]:  # noqa: ARG002 - no labels to compare
+        """List the labels of annotated rows, for telling how far two annotations agree.
+
+        Args:
+          rows: with the task's column and those that it needs. What a label says begins with its row's number.
+        """
+        return iter(())
+
+    # What it learns from, and how well it has learnt.
+
+    def read_gold(self, path: str) -> Sequence[Any]:
+        """Read labelled rows; each has `guid` and `text`.
+
+        Raises:
+          ValueError: if the file is malformed; the message has the path and the line.
+        """
+        raise NotImplementedError(f"The task {self.name} reads no labelled rows.")
+
+    def score(self, examples: Sequence[Any], rows: Sequence[Sequence[Mapping[str, Any]]]) -> Any:
+        """Score annotated rows.
+
+        Args:
+          examples: what `read_gold` gave.
+          rows: for each example, the rows that its text was annotated with, as `to_pylist` gives them.
+
+        Returns:
+          A Report.
+        """
+        raise NotImplementedError(f"The task {self.name} has no scores.")
+
+    def objectives(self, data: Mapping[str, str], run: Any) -> Sequence[Any]:
+        """Read the data sets of a training run.
+
+        Args:
+          data: file by name, out of `data`.
+          run: the model that learns, and the run's options.
+
+        Returns:
+          An Objective for each data set.
+        """
+        raise NotImplementedError(f"The task {self.name} cannot be learnt.")
+
+    def calibrate(self, fit: Any) -> Any:
+        """Fit what turns the model's scores into probabilities and labels.
+
+        Args:
+          fit: the model and the labelled rows to fit on.
+
+        Returns:
+          The model's ModelSpec with what was fitted.
+        """
+        raise NotImplementedError(f"The task {self.name} is not calibrated.")
+
+    def distil(self, batch: Any) -> Mapping[str, Any]:  # noqa: ARG002 - nothing to learn from texts without labels
+        """Give the outputs that a student learns from its teacher on texts without labels, by name."""
+        return {}

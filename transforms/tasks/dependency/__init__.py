@@ -1,0 +1,138 @@
+"""DP: a dependency tree over the eojeols of a sentence."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+import pyarrow as pa
+
+from klue_beam.schemas.annotation import ARC
+from klue_beam.schemas.labels import DEPRELS, LABEL_SETS_VERSION
+from klue_beam.transforms.base.codepoints import Ints
+from klue_beam.transforms.tasks.base import Drawing, Flag, Label, Task, TaskSpec
+from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_bools, read_numbers
+
+if TYPE_CHECKING:
+    from rich.text import Text
+    from torch import nn
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DependencySpec(TaskSpec):
+    """What a model says of DP.
+
+    Attributes:
+      deprels: the labels, in model order.
+      arc_size, label_size: widths of the head.
+      head_final: whether heads stand to the right of their dependents and no arcs cross, as in all of KLUE's trees; if
+        not, a tree is the best of all with one root.
+    """
+
+    deprels: tuple[str, ...] = DEPRELS
+    arc_size: int = 256
+    label_size: int = 64
+    head_final: bool = False
+
+    def without_fit(self) -> "DependencySpec":
+        """See TaskSpec."""
+        return dataclasses.replace(self, head_final=False)
+
+    def label_sets(self) -> Mapping[str, tuple[str, ...]]:
+        """See TaskSpec."""
+        return {"deprels": self.deprels}
+
+
+class DependencyTask(Task):
+    """See the module."""
+
+    name = "dp"
+    title = "dependency tree"
+    field = pa.field("dependencies", pa.list_(ARC))
+    label_field = "deprel"
+    label_sets_version = LABEL_SETS_VERSION
+    spec_type = DependencySpec
+    own_flags = (
+        Flag("dp_skipped_too_long", "longer than the encoder's positions: no dependency tree", is_absent=True),
+    )
+    nothing = "no dependency tree"
+    counts = "arcs"
+    counted_as = "words in trees"
+    wide_heads = ("dependency",)
+    kinds = ("heads", "deprels")
+    query_value = "dependencies"
+    data: ClassVar[Mapping[str, str]] = {
+        "dp": "KLUE-DP (.tsv)",
+        "dp_aux": "a CoNLL-U treebank with another scheme: trained through a head of its own, which is not stored",
+    }
+
+    def build_heads(self, spec: DependencySpec, encoder_config: Any) -> "Mapping[str, nn.Module]":
+        """See Task."""
+        from klue_beam.transforms.models.nets.heads import DependencyHead
+
+        size = encoder_config.hidden_size
+        return {"dependency": DependencyHead(size, spec.arc_size, spec.label_size, len(spec.deprels))}
+
+    def check(self, checker: RowChecker) -> None:
+        """See Task: one arc an eojeol, in order, and they make one tree."""
+        column = checker.rows.column("dependencies")
+        owner, items = flatten(column)
+        counts, words = count_items(column), np.diff(checker.eojeols.offsets)
+        parsed = read_bools(column.is_valid())
+        checker.refuse(parsed & (counts != words), lambda i: f"it has {words[i]} eojeols but {counts[i]} arcs")
+        begin, end = read_numbers(items, "begin"), read_numbers(items, "end")
+        of_parsed = np.repeat(parsed, words)
+        expected_begin, expected_end = checker.eojeols.begin[of_parsed], checker.eojeols.end[of_parsed]
+        checker.refuse(
+            (begin != expected_begin) | (end != expected_end),
+            lambda i: f"arc {begin[i]}:{end[i]} must span the eojeol {expected_begin[i]}:{expected_end[i]}",
+            owner,
+        )
+        checker.check_slices("arc", owner, begin, end, items.field("form"))
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        index, expected = read_numbers(items, "index"), np.arange(len(owner)) - first + 1
+        checker.refuse(index != expected, lambda i: f"an arc's `index` must be {expected[i]}, got {index[i]}", owner)
+        _check_tree(checker, owner, read_numbers(items, "head"), first, counts)
+
+    def draw(self, row: Mapping[str, Any], drawing: Drawing) -> None:
+        """See Task: eojeols nested below their heads, those of one head in the order of the sentence."""
+        from rich.text import Text
+        from rich.tree import Tree
+
+        children: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+        for arc in row["dependencies"]:
+            children[arc["head"]].append(arc)
+
+        def label(arc: Mapping[str, Any]) -> "Text":
+            return Text.assemble(arc["form"], " ", (arc["deprel"], "cyan"))
+
+        (root,) = children[0]
+        tree = Tree(label(root), guide_style="dim")
+        open_branches = [(root["index"], tree)]
+        while open_branches:  # no recursion: a tree is as deep as a sentence has words
+            index, branch = open_branches.pop()
+            open_branches += [(child["index"], branch.add(label(child))) for child in children[index]]
+        drawing.below.append(tree)
+
+    def list_labels(self, rows: pa.RecordBatch) -> Iterator[Label]:
+        """See Task: each eojeol's head, and its label."""
+        for number, arcs in enumerate(rows.column("dependencies").to_pylist()):
+            for one in arcs or ():
+                yield Label("heads", (number, one["index"], one["head"]))
+                yield Label("deprels", (number, one["index"], one["deprel"]))
+
+
+def _check_tree(checker: RowChecker, owner: Ints, head: Ints, first: Ints, counts: Ints) -> None:
+    outside = (head < 0) | (head > counts[owner])
+    checker.refuse(outside, lambda i: f"a head must be 0 to {counts[owner[i]]}, got {head[i]}", owner)
+    roots = np.bincount(owner[head == 0], minlength=len(counts))
+    checker.refuse((roots != 1) & (counts > 0), lambda i: f"a dependency tree must have one root, got {roots[i]}")
+    # Pointer jumping: after k rounds every arc points 2^k heads up, and roots point at themselves.
+    ancestor = np.where(head == 0, np.arange(len(head)), first + head - 1)
+    for _ in range(int(counts.max(initial=1)).bit_length()):
+        ancestor = ancestor[ancestor]
+    checker.refuse(head[ancestor] != 0, lambda i: f"the heads make a cycle above eojeol {i - first[i] + 1}", owner)
+
+
+TASK: Final = DependencyTask()

@@ -1,0 +1,146 @@
+"""NER: named entities as disjoint spans of characters."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from klue_beam.schemas.annotation import ENTITY
+from klue_beam.schemas.labels import LABEL_SETS_VERSION, NER_TYPES, RE_ONLY_TYPES
+from klue_beam.transforms.tasks.base import Drawing, Flag, Label, Task, TaskSpec
+from klue_beam.transforms.tasks.checking import RowChecker, flatten, read_numbers
+from klue_beam.transforms.tasks.entity.spans import Entities
+
+if TYPE_CHECKING:
+    from torch import nn
+
+STYLES: Final = {
+    "PS": "black on bright_green",
+    "LC": "black on bright_cyan",
+    "OG": "black on bright_yellow",
+    "DT": "black on bright_magenta",
+    "TI": "black on magenta",
+    "QT": "white on blue",
+    "POH": "black on white",
+    "NOH": "black on white",
+}
+"""How each type is drawn in a terminal; others are drawn reversed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EntitySpec(TaskSpec):
+    """What a model says of NER.
+
+    Attributes:
+      ner_types: the types of KLUE-NER, in model order.
+      mention_types: those of KLUE-RE alone, which a head of their own finds; empty for none.
+      char_positions: how many code points of a piece have tag weights of their own.
+      min_entity_score: an entity of `ner_types` that scores less is left out.
+      min_mention_score: the same for one of `mention_types`.
+      min_inside_score: the same for any entity that begins inside a word.
+      tag_transitions: of the tags of `ner_types`, as `find_best_tags` takes them; without, each character has its most
+        probable tag.
+    """
+
+    ner_types: tuple[str, ...] = NER_TYPES
+    mention_types: tuple[str, ...] = RE_ONLY_TYPES
+    char_positions: int = 6
+    min_entity_score: float = 0.0
+    min_mention_score: float = 0.0
+    min_inside_score: float = 0.0
+    tag_transitions: tuple[tuple[float, ...], ...] = ()
+
+    def without_fit(self) -> "EntitySpec":
+        """See TaskSpec."""
+        return dataclasses.replace(
+            self, min_entity_score=0.0, min_mention_score=0.0, min_inside_score=0.0, tag_transitions=()
+        )
+
+    def label_sets(self) -> Mapping[str, tuple[str, ...]]:
+        """See TaskSpec."""
+        return {"ner_types": self.ner_types, "mention_types": self.mention_types}
+
+
+class EntityTask(Task):
+    """See the module."""
+
+    name = "ner"
+    title = "entities"
+    field = pa.field("entities", pa.list_(ENTITY))
+    label_sets_version = LABEL_SETS_VERSION
+    spec_type = EntitySpec
+    own_flags = (Flag("ner_windowed", "longer than the model: entities were found window by window"),)
+    nothing = "no entities"
+    counts = "entities"
+    kinds = ("entities",)
+    query_item = "entity"
+    data: ClassVar[Mapping[str, str]] = {
+        "ner": "KLUE-NER (.tsv)",
+        "ner_raw": "sentences without entity labels, labelled by ner_forms where that is sure",
+        "ner_forms": "entity surface forms with fine labels and frequencies",
+    }
+
+    def build_heads(self, spec: EntitySpec, encoder_config: Any) -> "Mapping[str, nn.Module]":
+        """See Task."""
+        from klue_beam.transforms.models.nets.heads import CharacterTagHead
+        from klue_beam.transforms.tasks.entity.tagging import bio_tags
+
+        kinds = {"entity": spec.ner_types, "mention": spec.mention_types}
+        return {
+            name: CharacterTagHead(encoder_config.hidden_size, len(bio_tags(types)), spec.char_positions)
+            for name, types in kinds.items()
+            if types or name == "entity"
+        }
+
+    def read_column(self, column: pa.Array) -> Entities:
+        """See Task."""
+        flat = column.flatten()
+        labels = pc.unique(flat.field("label"))
+        label = pc.index_in(flat.field("label"), value_set=labels).to_numpy(zero_copy_only=False).astype(np.int64)
+        begin, end = (flat.field(name).to_numpy().astype(np.int64) for name in ("begin", "end"))
+        text = np.repeat(np.arange(len(column)), pc.fill_null(pc.list_value_length(column), 0).to_numpy())
+        score = flat.field("score").to_numpy().astype(np.float32)
+        return Entities(tuple(labels.to_pylist()), text, begin, end, label, score)
+
+    def check(self, checker: RowChecker) -> None:
+        """See Task: sorted, disjoint, none blank, and each text is the slice of the sentence that it claims."""
+        owner, items = flatten(checker.rows.column("entities"))
+        begin, end = read_numbers(items, "begin"), read_numbers(items, "end")
+        checker.check_spans("entity", owner, begin, end)
+        same_row = np.diff(owner, prepend=-1) == 0
+        checker.refuse(
+            same_row & (begin < np.concatenate(([0], end[:-1]))),
+            lambda i: (
+                f"entities must be sorted and disjoint, got {begin[i]}:{end[i]} after {begin[i - 1]}:{end[i - 1]}"
+            ),
+            owner,
+        )
+        checker.check_slices("entity", owner, begin, end, items.field("text"))
+        solid_before = np.concatenate(([0], np.cumsum(~checker.chars.is_space)))
+        text_begin = checker.chars.offsets[owner]
+        blank = solid_before[text_begin + begin] == solid_before[text_begin + end]
+        checker.refuse(blank, lambda i: f"entity {begin[i]}:{end[i]} is nothing but white space", owner)
+
+    def draw(self, row: Mapping[str, Any], drawing: Drawing) -> None:
+        """See Task: each entity on its colour, its label behind it, so that it reads without colours too."""
+        text, line, done = row["text"], drawing.sentence[:0], 0
+        for entity in row["entities"]:
+            line.append(text[done : entity["begin"]])
+            style = STYLES.get(entity["label"], "reverse")
+            line.append(f"[{entity['text']}", style=style)
+            line.append(f" {entity['label']}]", style=f"{style} bold")
+            done = entity["end"]
+        line.append(text[done:])
+        drawing.sentence = line
+
+    def list_labels(self, rows: pa.RecordBatch) -> Iterator[Label]:
+        """See Task: spans with their types."""
+        for number, entities in enumerate(rows.column("entities").to_pylist()):
+            for one in entities or ():
+                yield Label("entities", (number, one["begin"], one["end"], one["label"]))
+
+
+TASK: Final = EntityTask()

@@ -1,0 +1,144 @@
+"""RE: relations between entities of one sentence."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+
+import pyarrow as pa
+
+from klue_beam.schemas.annotation import RELATION
+from klue_beam.schemas.labels import LABEL_SETS_VERSION, RELATIONS
+from klue_beam.transforms.tasks.base import Drawing, Flag, Label, Option, Task, TaskSpec
+from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_numbers
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PAIR_LAYERS: Final = 2
+"""So many layers run again for a pair unless a spec says otherwise."""
+
+RE_MARKERS: Final = ("klue", "typed", "punctuation")
+"""How a checkpoint marks the two entities: `<subj> </subj> <obj> </obj>` as in KLUE-baseline, the same with the entity
+type (`<S:PER> </S:PER>`), or punctuation (`@ * PER * name @`, `# ^ PER ^ name #`)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RelationSpec(TaskSpec):
+    """What a model says of RE.
+
+    Attributes:
+      relations: the labels, in model order.
+      pair_layers: encoder layers that run again for each pair of entities.
+      pair_context: tokens before and after a pair that these layers see; 0 for the whole sentence.
+    """
+
+    relations: tuple[str, ...] = RELATIONS
+    pair_layers: int = PAIR_LAYERS
+    pair_context: int = 0
+
+    def label_sets(self) -> Mapping[str, tuple[str, ...]]:
+        """See TaskSpec."""
+        return {"relations": self.relations}
+
+
+class RelationTask(Task):
+    """See the module."""
+
+    name = "re"
+    title = "relations between entities"
+    field = pa.field("relations", pa.list_(RELATION))
+    needs = ("ner",)
+    label_sets_version = LABEL_SETS_VERSION
+    spec_type = RelationSpec
+    own_flags = (
+        Flag("re_windowed", "longer than the model: only pairs inside one window were scored"),
+        Flag("re_pairs_cut", "more candidate pairs than the bound: the rest were not scored"),
+    )
+    nothing = "no relations"
+    counts = "relations"
+    options = (
+        Option(
+            "re_markers",
+            "klue",
+            "how a relation checkpoint of its own marks the two entities",
+            choices=RE_MARKERS,
+            metavar="STYLE",
+        ),
+        Option(
+            "max_pairs",
+            64,
+            "at most so many entity pairs of a sentence are scored for relations; a row that had more is flagged "
+            "re_pairs_cut",
+            least=1,
+            metavar="N",
+        ),
+    )
+    deep_heads = ("relation",)
+    kinds = ("relations",)
+    data: ClassVar[Mapping[str, str]] = {"re": "KLUE-RE (.json or .jsonl)"}
+
+    def build_heads(self, spec: RelationSpec, encoder_config: Any) -> "Mapping[str, nn.Module]":
+        """See Task."""
+        from klue_beam.transforms.models.nets.heads import RelationHead
+
+        n_layers = encoder_config.num_hidden_layers
+        if not 0 <= spec.pair_layers <= n_layers:
+            raise ValueError(
+                f"`pair_layers` must be from 0 to the encoder's {n_layers} layers, got {spec.pair_layers}. "
+                f"Leave it out for the default of {PAIR_LAYERS}, or give 1 for an encoder of one layer."
+            )
+        return {"relation": RelationHead(encoder_config, spec.pair_layers, len(spec.relations), spec.pair_context)}
+
+    def start_heads(self, heads: "Mapping[str, nn.Module]", encoder: Any) -> None:
+        """See Task: the pair layers begin as the encoder's top layers, where these are laid out as BERT's."""
+        from klue_beam.transforms.models.nets.attention import BERT_LIKE
+        from klue_beam.transforms.models.nets.heads import PairLayer
+
+        layers = getattr(getattr(encoder, "encoder", None), "layer", None)
+        if encoder.config.model_type in BERT_LIKE and layers is not None:
+            ours: Any = heads["relation"].layers
+            for layer, theirs in zip(ours, layers[len(layers) - len(ours) :], strict=True):
+                cast("PairLayer", layer).copy_bert(theirs)
+
+    def depth(self, spec: RelationSpec) -> int:
+        """See Task: the pair layers read the states that the layers they repeat read."""
+        return spec.pair_layers
+
+    def check(self, checker: RowChecker) -> None:
+        """See Task: both ends of every relation are entities of its sentence, and two different ones."""
+        if "entities" not in checker.rows.schema.names:
+            return
+        owner, items = flatten(checker.rows.column("relations"))
+        subject, target = read_numbers(items, "subject"), read_numbers(items, "object")
+        entities = count_items(checker.rows.column("entities"))[owner]
+        outside = (subject < 0) | (target < 0) | (subject >= entities) | (target >= entities) | (subject == target)
+        checker.refuse(
+            outside,
+            lambda i: f"a relation must join two of the {entities[i]} entities, got {subject[i]} and {target[i]}",
+            owner,
+        )
+
+    def draw(self, row: Mapping[str, Any], drawing: Drawing) -> None:
+        """See Task: a line each, from subject to object."""
+        from rich.text import Text
+
+        entities = row.get("entities") or ()
+        for relation in row["relations"]:
+            subject, object_ = (entities[relation[side]]["text"] for side in ("subject", "object"))
+            line = Text.assemble(
+                f"{subject} ", ("─ ", "dim"), (relation["label"], "bold"), (" → ", "dim"), object_,
+                (f"  {relation['score']:.2f}", "dim"),
+            )  # fmt: skip
+            drawing.below.append(line)
+
+    def list_labels(self, rows: pa.RecordBatch) -> Iterator[Label]:
+        """See Task: subject, object and label; it rests on the two entities."""
+        columns = (rows.column(name).to_pylist() for name in ("entities", "relations"))
+        for number, (entities, relations) in enumerate(zip(*columns, strict=True)):
+            spans = [(number, one["begin"], one["end"], one["label"]) for one in entities or ()]
+            for one in relations or ():
+                ends = spans[one["subject"]], spans[one["object"]]
+                yield Label("relations", (*ends, one["label"]), tuple(("entities", end) for end in ends))
+
+
+TASK: Final = RelationTask()

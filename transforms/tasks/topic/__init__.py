@@ -1,0 +1,64 @@
+"""TC: the topic of a sentence, as of KLUE's headlines."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import pyarrow as pa
+
+from klue_beam.schemas.annotation import TOPIC
+from klue_beam.schemas.labels import LABEL_SETS_VERSION, TOPICS
+from klue_beam.transforms.tasks.base import Drawing, Flag, Label, Task, TaskSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TopicSpec(TaskSpec):
+    """What a model says of TC.
+
+    Attributes:
+      topics: the labels, in model order.
+    """
+
+    topics: tuple[str, ...] = TOPICS
+
+    def label_sets(self) -> Mapping[str, tuple[str, ...]]:
+        """See TaskSpec."""
+        return {"topics": self.topics}
+
+
+class TopicTask(Task):
+    """See the module."""
+
+    name = "tc"
+    title = "topic"
+    field = pa.field("topic", TOPIC)
+    label_sets_version = LABEL_SETS_VERSION
+    spec_type = TopicSpec
+    own_flags = (Flag("tc_windowed", "longer than the model: the topic is the mean over windows"),)
+    nothing = "no topic"
+    kinds = ("topic",)
+    query_value = "topic.label AS topic"
+    data: ClassVar[Mapping[str, str]] = {"tc": "KLUE-TC (ynat .json or .csv)"}
+
+    def build_heads(self, spec: TopicSpec, encoder_config: Any) -> "Mapping[str, nn.Module]":
+        """See Task."""
+        from klue_beam.transforms.models.nets.heads import TopicHead
+
+        return {"topic": TopicHead(encoder_config.hidden_size, len(spec.topics))}
+
+    def draw(self, row: Mapping[str, Any], drawing: Drawing) -> None:
+        """See Task: the topic and its score, in the line above."""
+        topic = row["topic"]
+        drawing.head.append(f"  {topic['label']}", style="not dim bold magenta").append(f" {topic['score']:.2f}")
+
+    def list_labels(self, rows: pa.RecordBatch) -> Iterator[Label]:
+        """See Task: one a sentence."""
+        for number, topic in enumerate(rows.column("topic").to_pylist()):
+            if topic is not None:
+                yield Label("topic", (number, topic["label"]))
+
+
+TASK: Final = TopicTask()
