@@ -37,6 +37,7 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "apache-beam>=2.77",
+        "cryptography>=42",  # what dask makes a run's TLS keys with
         "dask>=2025.1",
         "distributed>=2025.1",
         "huggingface_hub>=1.31",

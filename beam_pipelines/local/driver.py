@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import dask
 from dask.system import CPU_COUNT
-from distributed import Client, Future, LocalCluster, get_worker, wait
+from distributed import Client, Future, LocalCluster, Security, get_worker, wait
 from distributed.scheduler import KilledWorker
 from distributed.system import MEMORY_LIMIT
 
@@ -332,6 +332,8 @@ def _local_client(workers: int, threads: int) -> Iterator[Client]:
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
+                # Whoever can reach a scheduler runs code as this user; with keys of this run alone nobody else can.
+                security=Security.temporary(),
                 memory_limit=MEMORY_LIMIT // workers,
                 silence_logs=logging.CRITICAL,
                 scheduler_kwargs={
