@@ -16,6 +16,7 @@ _HOME: Final = {
     "SplitSentences": "transforms.split.sentences",
     "WriteAnnotations": "transforms.write.sink",
     "load_splitter": "transforms.split.sentences",
+    "open_dataset": "transforms.plan.dataset",
     "verify": "transforms.verify.dataset",
 }
 """Where each public name is defined."""

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.shard import DATA_DIR, RECEIPTS_DIR, REJECTS_DIR, PublishedFile, Receipt, Shard, segment_name
+from klue_beam.transforms.plan.files import FOOTER_PREFIX
 from klue_beam.transforms.write.chain import READ_STAGE
-from klue_beam.transforms.write.publish import FOOTER_PREFIX, fingerprint_file, read_footer
+from klue_beam.transforms.write.publish import fingerprint_file, read_footer
 
 Records = npt.NDArray[np.int64]
 

@@ -14,13 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from klue_beam.schemas.shard import ATTEMPTS_DIR, PublishedFile
+from klue_beam.transforms.plan.files import FOOTER_PREFIX, VERSION_KEY
 
 MAX_GROUP_ROWS: Final = 64 * 1024
 MAX_GROUP_BYTES: Final = 16 * 1024 * 1024
 """A row group is written as soon as it has so many rows, or so many bytes in Arrow's memory."""
-
-FOOTER_PREFIX: Final = "klue_beam."
-VERSION_KEY: Final = "klue_beam.version"
 
 DELETE: Final = "Delete that file and run the command again."
 

@@ -23,11 +23,11 @@ from klue_beam.schemas.shard import (
     Tally,
     segment_name,
 )
+from klue_beam.transforms.plan.files import FOOTER_PREFIX
 from klue_beam.transforms.write.chain import ChainChecker
 from klue_beam.transforms.write.contract import ContractError, count_rows
 from klue_beam.transforms.write.publish import (
     DELETE,
-    FOOTER_PREFIX,
     AttemptFile,
     PublishError,
     publish_file,

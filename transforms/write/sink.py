@@ -12,10 +12,11 @@ from klue_beam.schemas.annotation import SCHEMA_VERSION
 from klue_beam.schemas.config import AnnotateConfig, require
 from klue_beam.schemas.shard import Chunk, Receipt, Shard
 from klue_beam.transforms.base.progress import ChunkProgress, report
+from klue_beam.transforms.plan.files import FOOTER_PREFIX, VERSION_KEY
 from klue_beam.transforms.plan.plan import load_plan
 from klue_beam.transforms.tasks.output import annotated_schema, label_sets_version
 from klue_beam.transforms.write.contract import ContractError
-from klue_beam.transforms.write.publish import FOOTER_PREFIX, VERSION_KEY, clear_attempts
+from klue_beam.transforms.write.publish import clear_attempts
 from klue_beam.transforms.write.segment import SegmentWriter
 
 __all__ = ["SegmentWriter", "WriteAnnotations", "clear_attempts", "package_version", "provenance", "write_segment"]

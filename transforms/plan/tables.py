@@ -1,0 +1,96 @@
+"""A dataset's files as tables of DuckDB, with names that need no quotes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from klue_beam.transforms.base.stores.opening import SCHEME_END
+
+
+class Table(NamedTuple):
+    """Files of one schema, which together are a table."""
+
+    name: str
+    schema: pa.Schema
+    files: Sequence[str]
+
+
+_SENTENCE = "source, record_index, doc_id, sentence_index"
+_SPAN_NAMES = {"begin": "begin_char", "end": "end_char"}
+
+_DETAILS = {
+    "entities": (
+        "entities",
+        ("entities",),
+        'n - 1 AS entity_index, item.label, item.text, item."begin" AS begin_char, item."end" AS end_char, item.score',
+    ),
+    "relations": (
+        "relations",
+        ("relations", "entities"),
+        "item.label, entities[item.subject + 1].text AS subject, entities[item.subject + 1].label AS subject_label, "
+        'entities[item."object" + 1].text AS object, entities[item."object" + 1].label AS object_label, item.score, '
+        'item.subject AS subject_index, item."object" AS object_index',
+    ),
+    "arcs": (
+        "dependencies",
+        ("dependencies",),
+        'item."index" AS word_index, item.form, item.head AS head_index, item.deprel, item."begin" AS begin_char, '
+        'item."end" AS end_char, item.score',
+    ),
+}
+"""Views of one row an item of a list: the list's column, the columns needed, and what is selected of an item."""
+
+
+def connect(tables: Sequence[Table]) -> Any:
+    """Open a DuckDB connection in memory with a view for each table, and views of what is nested in `sentences`.
+
+    Raises:
+      ImportError: if duckdb is not installed.
+      ValueError: if files lie where DuckDB cannot read them.
+    """
+    try:
+        import duckdb  # noqa: PLC0415  it need not be installed
+    except ImportError as error:
+        raise ImportError("Queries need duckdb, which is not installed. Install it: pip install duckdb") from error
+    connection = duckdb.connect()
+    for table in tables:
+        if table.files:
+            origin = f"read_parquet([{', '.join(_quote(file) for file in table.files)}])"
+        else:
+            origin = f"no_{table.name}"
+            connection.register(origin, table.schema.empty_table())
+        connection.execute(_view(table.name, _renamed(table.schema), origin))
+        if table.name == "sentences":
+            for statement in _nested_views(table.schema):
+                connection.execute(statement)
+    return connection
+
+
+def _view(name: str, columns: str, origin: str) -> str:
+    return " ".join(("CREATE VIEW", name, "AS SELECT", columns, "FROM", origin))
+
+
+def _quote(text: str) -> str:
+    if SCHEME_END in text:
+        raise ValueError(f"DuckDB reads files of this machine, got {text!r}. Copy the dataset, and query the copy.")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _renamed(schema: pa.Schema) -> str:
+    return ", ".join(
+        f'"{name}" AS {_SPAN_NAMES[name]}' if name in _SPAN_NAMES else f'"{name}"' for name in schema.names
+    )
+
+
+def _nested_views(schema: pa.Schema) -> Iterator[str]:
+    kept = ", any_value(metadata) AS metadata" if "metadata" in schema.names else ""
+    documents = (
+        "source, record_index, any_value(doc_id) AS doc_id, count(*) AS sentences, sum(length(text)) AS characters"
+    )
+    yield _view("documents", documents + kept, "sentences GROUP BY source, record_index")
+    for name, (column, needed, items) in _DETAILS.items():
+        if set(needed) <= set(schema.names):
+            unnested = f"unnest({column}) AS item, generate_subscripts({column}, 1) AS n"
+            inner = f"(SELECT {', '.join((_SENTENCE, *needed, unnested))} FROM sentences)"  # noqa: S608  constants
+            yield _view(name, f"{_SENTENCE}, {items}", inner)
