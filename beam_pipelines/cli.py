@@ -1,13 +1,11 @@
 """The command line: `klue-beam annotate | verify | …`."""
 
-import importlib
-import importlib.metadata
-import importlib.util
-import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
+
+from klue_beam.beam_pipelines.commands.base import OK, PROGRAM, USAGE_ERROR, load, run_command, show, suggest
 
 COMMANDS: Final = {
     "annotate": ("klue_beam.beam_pipelines.commands.annotate", "annotate text into Parquet"),
@@ -20,18 +18,13 @@ COMMANDS: Final = {
     ),
     "calibrate": ("klue_beam.beam_pipelines.commands.calibrate", "fit a trained model's probabilities"),
 }
-"""Each command with the module whose `main(arguments)` runs it, imported only then, and what it does."""
+"""Each command with the module whose `main(arguments)` runs it, imported only then, and what it does.
 
-USAGE_ERROR: Final = 2
-"""Exit code of a wrong call; 0 is success and 1 a job that could not account for every record."""
-
-
-def _known_commands() -> dict[str, tuple[str, str]]:
-    return {name: entry for name, entry in COMMANDS.items() if importlib.util.find_spec(entry[0]) is not None}
+These modules import nothing heavy: a command loads its libraries when its call has been understood."""
 
 
 def _usage() -> str:
-    lines = [f"  {name:<11}{what}" for name, (_, what) in _known_commands().items()]
+    lines = [f"  {name:<11}{what}" for name, (_, what) in COMMANDS.items()]
     return "\n".join(
         [
             "Usage: klue-beam COMMAND [OPTION ...]",
@@ -40,6 +33,9 @@ def _usage() -> str:
             "",
             "klue-beam COMMAND --help explains a command. Exit codes: 0 when every record is accounted for, 1 when",
             "not, 2 for a wrong call, which starts nothing.",
+            "",
+            "Example:",
+            "  klue-beam annotate --input news.jsonl.xz --output annotated --preview",
         ]
     )
 
@@ -62,18 +58,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = arguments[0] if arguments else ""
     if name in ("", "-h", "--help", "help"):
         print(_usage(), file=sys.stdout if name else sys.stderr)
-        return 0 if name else USAGE_ERROR
+        return OK if name else USAGE_ERROR
     if name in ("-V", "--version", "version"):
+        import importlib.metadata  # noqa: PLC0415  no other command needs it
+
         print(f"klue-beam {importlib.metadata.version('klue-beam')}")
-        return 0
-    commands = _known_commands()
-    if name not in commands:
-        print(f"klue-beam: the command must be one of {', '.join(commands)}, got {name!r}.\n", file=sys.stderr)
-        print(_usage(), file=sys.stderr)
+        return OK
+    if name not in COMMANDS:
+        remedy = suggest(name, COMMANDS, "`klue-beam --help` lists them.")
+        print(f"{PROGRAM}: The command must be one of {', '.join(COMMANDS)}, got {show(repr(name))}. {remedy}",
+              file=sys.stderr)  # fmt: skip
         return USAGE_ERROR
-    signal.signal(signal.SIGTERM, _stop)
-    # What imports say about parts of Beam that are not installed is nothing to a user.
-    logging.disable(logging.WARNING)
-    run: Callable[[Sequence[str]], int] = importlib.import_module(commands[name][0]).main
-    logging.disable(logging.NOTSET)
-    return run(arguments[1:])
+
+    def run() -> int:
+        command: Callable[[Sequence[str]], int] = load(name, COMMANDS[name][0]).main
+        signal.signal(signal.SIGTERM, _stop)
+        return command(arguments[1:])
+
+    return run_command(name, run)

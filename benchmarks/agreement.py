@@ -20,7 +20,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from klue_beam.beam_pipelines.commands.options import infer_format, parse_tasks
+from klue_beam.beam_pipelines.commands.inputs import infer_format
+from klue_beam.beam_pipelines.commands.options import parse_tasks
 from klue_beam.schemas.config import DEVICES, PRECISIONS, AnnotateConfig, ModelConfig, ReadConfig, require
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.annotate.sentences import annotate

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from klue_beam.beam_pipelines.commands.options import infer_format
+from klue_beam.beam_pipelines.commands.inputs import infer_format
 from klue_beam.schemas.config import MIB, AnnotateConfig, ReadConfig
 from klue_beam.schemas.document import DOCUMENT
 from klue_beam.schemas.shard import Chunk

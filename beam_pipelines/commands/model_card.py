@@ -9,7 +9,7 @@ from klue_beam.transforms.evaluation.scoring import Report
 from klue_beam.transforms.models.checkpoints.folders import is_embedded
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel, count_parameters
 from klue_beam.transforms.models.checkpoints.spec import SPEC_FILE
-from klue_beam.transforms.training.trainer import TrainConfig
+from klue_beam.transforms.training.config import TrainConfig
 
 CARD_FILE: Final = "README.md"
 

@@ -1,14 +1,9 @@
-"""The options of an annotation job as Beam pipeline options, and how they become an AnnotateConfig."""
+"""The options of an annotation job, and how they become an AnnotateConfig."""
 
 import argparse
-import contextlib
-import os
-import re
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
-
+from klue_beam.beam_pipelines.commands.base import parse_size_bytes, whole_number
 from klue_beam.schemas.config import (
     AUTO_PRECISION,
     INPUT_FORMATS,
@@ -21,84 +16,6 @@ from klue_beam.schemas.config import (
     require,
 )
 from klue_beam.schemas.registry import TASKS
-from klue_beam.transforms.formats.bytes import is_compressed
-from klue_beam.transforms.plan.sources import FORMAT_SUFFIXES, find_sources
-
-SUFFIXES: Final = tuple(suffix for suffixes in FORMAT_SUFFIXES.values() for suffix in suffixes)
-
-_UNIT_BYTES: Final = {"": 1, "B": 1}
-_UNIT_BYTES.update({f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", start=1)})
-_UNIT_BYTES.update({f"{letter}B": 1000**power for power, letter in enumerate("kMGT", start=1)})
-_UNIT_BYTES["KB"] = 1000
-
-
-def parse_size_bytes(text: str) -> int:
-    """Read a size in bytes, with or without a unit.
-
-    Raises:
-      argparse.ArgumentTypeError: on anything else.
-
-    >>> parse_size_bytes("8MiB"), parse_size_bytes("1.5 kB"), parse_size_bytes("4096")
-    (8388608, 1500, 4096)
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if found is None or found[2] not in _UNIT_BYTES:
-        raise argparse.ArgumentTypeError(
-            f"a size must be a number of bytes, or one with a unit as in 512KiB, 8MiB, 1GB, got {text!r}."
-        )
-    return int(float(found[1]) * _UNIT_BYTES[found[2]])
-
-
-def format_of(path: str) -> str | None:
-    """Tell a file's format by its suffix, that of its compression taken off; None where it tells nothing.
-
-    >>> format_of("dump/novel.jsonl.xz"), format_of("notes.txt"), format_of("README")
-    ('jsonl', 'text', None)
-    """
-    name = path.lower()
-    if is_compressed(name):
-        name = os.path.splitext(name)[0]
-    return next((known for known, suffixes in FORMAT_SUFFIXES.items() if name.endswith(suffixes)), None)
-
-
-def _matches(named: str) -> list[str]:
-    """Give the files that an input matches, whatever their format."""
-    matches: dict[str, None] = {}
-    for input_format in INPUT_FORMATS:
-        with contextlib.suppress(ValueError):  # a folder without files of this format
-            matches.update((source.path, None) for source in find_sources([named], input_format))
-    require(
-        bool(matches),
-        "Each input must match at least one file",
-        named,
-        f"Check the path; of a folder, files ending in {', '.join(SUFFIXES)} are read, compressed ones too.",
-    )
-    return list(matches)
-
-
-def infer_format(inputs: Iterable[str]) -> str:
-    """Tell the one format of all inputs by the suffixes of their files.
-
-    Raises:
-      ValueError: if an input matches nothing, a suffix tells nothing, or the files are of several formats.
-      OSError: if a file may not be read.
-    """
-    example_of: dict[str, str] = {}
-    for path in (path for named in inputs for path in _matches(named)):
-        known = format_of(path)
-        if known is None:
-            raise ValueError(
-                f"`--input_format` must be given where a suffix is none of {', '.join(SUFFIXES)}, got {path!r}. "
-                f"Name one of {', '.join(INPUT_FORMATS)}."
-            )
-        example_of.setdefault(known, path)
-    require(
-        len(example_of) == 1,
-        "All inputs of a dataset must have one format",
-        ", ".join(f"{path} ({known})" for known, path in sorted(example_of.items())),
-        "Annotate each format into a folder of its own, or name the one format with `--input_format`.",
-    )
-    return next(iter(example_of))
 
 
 def parse_tasks(text: str) -> tuple[str, ...]:
@@ -154,14 +71,14 @@ def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
         "--text_field",
         default=defaults.text_field,
         metavar="NAME",
-        help="the field or column that holds the text (default: %(default)s).",
+        help="the field or column that holds the text.",
     )
     group.add_argument(
         "--id_field",
         default=defaults.id_field,
         metavar="NAME",
         help="the field or column that holds the document's id, a string or a number; where it is absent the id is "
-        "made from the path and the record's number (default: %(default)s).",
+        "made from the path and the record's number.",
     )
     group.add_argument(
         "--keep_metadata",
@@ -173,7 +90,7 @@ def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_size_bytes,
         default=defaults.max_record_bytes,
         metavar="SIZE",
-        help="a longer record is rejected instead of read into memory (default: 16MiB).",
+        help="a longer record is rejected instead of read into memory.",
     )
 
 
@@ -190,7 +107,7 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
         default=",".join(TASKS),
         metavar="LIST",
         help="which tasks to run: tc (topic), ner (entities), re (relations, needs ner), dp (dependency tree). "
-        "A task that is left out costs nothing and has no column (default: %(default)s).",
+        "A task that is left out costs nothing and has no column.",
     )
     group.add_argument(
         "--shard_bytes",
@@ -198,14 +115,14 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
         default=ReadConfig().shard_bytes,
         metavar="SIZE",
         help="plain files are cut into shards of this size at line ends; a compressed file is committed in steps of "
-        "it. A kill loses at most one such step of a worker (default: 4MiB).",
+        "it. A kill loses at most one such step of a worker.",
     )
     group.add_argument(
         "--batch_bytes",
         type=parse_size_bytes,
         default=ReadConfig().batch_bytes,
         metavar="SIZE",
-        help="text that goes through the models at a time; more pads less and takes more memory (default: 128KiB).",
+        help="text that goes through the models at a time; more pads less and takes more memory.",
     )
 
 
@@ -234,53 +151,50 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--re_markers",
         default=defaults.re_markers,
         metavar="STYLE",
-        help="how a relation checkpoint of its own marks the two entities (default: %(default)s).",
+        help="how a relation checkpoint of its own marks the two entities.",
     )
     group.add_argument(
         "--splitter",
         choices=SPLITTERS,
         default="fast",
-        help="what cuts documents into sentences; none takes a document as one sentence (default: %(default)s).",
+        help="what cuts documents into sentences; none takes a document as one sentence.",
     )
     group.add_argument(
         "--precision",
         choices=(AUTO_PRECISION, *PRECISIONS),
         default=defaults.precision,
         help="the numbers that the models compute in. auto tries them on a few sentences when the dataset is planned, "
-        "and takes the fastest whose labels are those of fp32; the plan keeps what was taken (default: %(default)s).",
+        "and takes the fastest whose labels are those of fp32; the plan keeps what was taken.",
     )
     group.add_argument(
         "--token_budget",
-        type=int,
+        type=whole_number,
         default=defaults.token_budget,
         metavar="N",
         help="at most so many tokens, padding included, in one forward pass (default: 4096, on a GPU 32768).",
     )
     group.add_argument(
         "--max_pairs",
-        type=int,
+        type=whole_number,
         default=defaults.max_pairs,
         metavar="N",
         help="at most so many entity pairs of a sentence are scored for relations; a row that had more is flagged "
-        "re_pairs_cut (default: %(default)s).",
+        "re_pairs_cut.",
     )
 
 
-class AnnotateOptions(PipelineOptions):
-    """What decides the rows of a dataset, as options of the pipeline, so that a runner shows them with its job."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        _add_input_arguments(parser)
-        _add_output_arguments(parser)
-        _add_model_arguments(parser)
+def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what decides the rows of a dataset: inputs, output and configuration."""
+    _add_input_arguments(parser)
+    _add_output_arguments(parser)
+    _add_model_arguments(parser)
 
 
 def to_config(options: Any, input_format: str) -> AnnotateConfig:
     """Give the configuration that the options ask for, model hashes and splitter version not yet filled in.
 
     Args:
-      options: an AnnotateOptions, or a namespace with its attributes.
+      options: a namespace with the attributes that `add_dataset_arguments` names.
       input_format: one of INPUT_FORMATS.
 
     Raises:

@@ -1,35 +1,27 @@
 """`klue-beam train`: fine-tune one task on a Hugging Face encoder, or several tasks on one shared encoder."""
 
 import argparse
-import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-import torch
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import nn
-
-from klue_beam.beam_pipelines.commands.model_card import Run, new_model_folder, write_card
-from klue_beam.beam_pipelines.commands.training_setup import (
-    SCRATCH,
-    SCRATCH_LAYERS,
-    load_dev_rows,
-    load_objectives,
-    load_teacher,
-    start_model,
+from klue_beam.beam_pipelines.commands.base import (
+    CommandParser,
+    add_fields,
+    check_files,
+    load,
+    number,
+    run_command,
+    whole_number,
 )
 from klue_beam.schemas.config import DEVICES, require
 from klue_beam.schemas.registry import TASKS
-from klue_beam.transforms.evaluation.scoring import Report
-from klue_beam.transforms.models.checkpoints.checkpoint import save_model
-from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel, count_parameters
-from klue_beam.transforms.models.nets.precision import choose_device
-from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.training.dev_scores import score_dev_rows
-from klue_beam.transforms.training.trainer import STATE_FILE, BatchPlan, Step, TrainConfig, train
+from klue_beam.transforms.training.config import TrainConfig
+
+NAME: Final = "train"
+SCRATCH: Final = "scratch"
+"""The base that is none."""
+
+SCRATCH_LAYERS: Final = 6
 
 DATA_NAMES: Final = {
     "tc": "KLUE-TC (ynat .json or .csv)",
@@ -43,29 +35,17 @@ DATA_NAMES: Final = {
     "labels",
 }
 
-CONFIG_HELP: Final = {
-    "batch_tokens": "padded tokens in a batch",
-    "encoder_rate": "peak learning rate of the encoder's top layer",
-    "head_rate": "peak learning rate of the heads",
-    "layer_decay": "each layer's rate is that of the layer above times this",
-    "frozen_layers": "so many bottom layers, and the embeddings, keep their weights; -1 trains everything",
-    "warmup_share": "share of the steps with a rising rate; it falls linearly after",
-    "weight_decay": "as in AdamW",
-    "piece_dropout": "share of the pieces that are hidden from the model in each step",
-    "max_pieces": "longer examples are left out, and counted",
-    "seed": "of the order and of dropout",
-    "checkpoint_steps": "steps between checkpoints",
-}
 
-
-def build_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="klue-beam train",
-        description="Fine-tune the tasks of KLUE on one encoder and write a model folder for `annotate --model`.",
-        epilog="Example: klue-beam train --task tc --data ynat.csv --base klue/bert-base --output my-topics. "
-        "A smaller student of a model: klue-beam train --task tc,ner,re,dp --base big --teacher big --layers 4 …",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = CommandParser(
+        NAME,
+        "Fine-tune the tasks of KLUE on one encoder and write a model folder for `annotate --model`.",
+        [
+            "klue-beam train --task tc --data ynat.csv --base klue/bert-base --output my-topics",
+            "klue-beam train --task tc,ner,re,dp --data tc=… ner=… re=… dp=… --base big --teacher big --layers 4 "
+            "--output small-one",
+        ],
     )
     add = parser.add_argument
     add("--task", required=True, help=f"comma-separated, out of {','.join(TASKS)}")
@@ -87,17 +67,17 @@ def build_parser() -> argparse.ArgumentParser:
     add("--name", help="what provenance calls the model (default: the output folder's name)")
     add("--epochs", nargs="*", default=[], metavar="NAME=N", help="passes over each data set; fractions are fine")
     add("--dev", nargs="*", default=[], metavar="TASK=FILE", help="labelled rows to score the model on as it learns")
-    add("--dev_rows", type=int, default=500, help="at most so many of each task")
+    add("--dev_rows", type=whole_number, default=500, help="at most so many of each task")
     add("--all_dp_rows", action="store_true", help="train on the held-out fifth of the KLUE-DP rows too")
     add(
         "--layers",
-        type=int,
+        type=whole_number,
         help="of a base that is a model folder, keep so many evenly spaced layers (default: all); layers of a new "
         f"encoder (default: {SCRATCH_LAYERS})",
     )
     add(
         "--intermediate_size",
-        type=int,
+        type=whole_number,
         help="of a base that is a model folder, keep so many inner units of each feed-forward layer, those of the "
         "largest weights (default: all)",
     )
@@ -109,60 +89,95 @@ def build_parser() -> argparse.ArgumentParser:
         help="cut the base's vocabulary to the pieces that these texts use (.jsonl: the field text, else one a line); "
         "a new encoder's tokenizer is trained on them",
     )
-    add("--vocab_size", type=int, default=16_000, help="pieces of a new encoder's tokenizer")
-    add("--hidden_size", type=int, default=384, help="of a new encoder")
-    add("--heads", type=int, default=12, help="attention heads of a new encoder")
+    add("--vocab_size", type=whole_number, default=16_000, help="pieces of a new encoder's tokenizer")
+    add("--hidden_size", type=whole_number, default=384, help="of a new encoder")
+    add("--heads", type=whole_number, default=12, help="attention heads of a new encoder")
     add("--teacher", metavar="FOLDER", help="a model folder to learn from beside the labels: its scores and states")
-    add("--teacher_weight", type=float, default=0.7, help="the teacher's share of the loss; the labels have the rest")
+    add("--teacher_weight", type=number, default=0.7, help="the teacher's share of the loss; the labels have the rest")
     add(
         "--embeddings_of",
         default="",
         metavar="NAME",
         help="store no embedding matrix, but take that of this embedded model (it must be frozen in training)",
     )
-    for field in dataclasses.fields(TrainConfig):
-        if field.name in CONFIG_HELP:
-            add(f"--{field.name}", type=type(field.default), default=field.default, help=CONFIG_HELP[field.name])
+    add_fields(parser, TrainConfig)
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it")
     add(
         "--pair_layers",
-        type=int,
+        type=whole_number,
         help="top layers that run again for each entity pair: 0 reads the "
         "pair off the sentence's own states, all of them give each pair a pass of its own (default: those of a base "
         "that is a model folder, else 2)",
     )
     add(
         "--pair_context_chars",
-        type=int,
+        type=whole_number,
         help="shorten KLUE-RE's rows to so many characters around the pair (default: whole rows)",
     )
     add(
         "--swap_mentions",
-        type=float,
+        type=number,
         default=0.0,
         metavar="SHARE",
         help="put other names of KLUE-RE's rows in the place of so many of their mentions",
     )
     add("--device", choices=DEVICES, default="auto", help="where to train; auto takes a GPU where torch sees one")
-    add("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
-    add("--stop_after", type=int, help="stop after so many steps, with a checkpoint to go on from")
+    add("--threads", type=whole_number, metavar="N", help="threads of this process (default: as many as torch takes)")
+    add("--stop_after", type=whole_number, help="stop after so many steps, with a checkpoint to go on from")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `klue-beam train`; the exit code is 0 when done, 2 for a wrong call."""
-    args = build_parser().parse_args(argv)
-    console = Console(stderr=True)
-    try:
-        tasks = _tasks(args.task)
-        data = _pairs(args.data, "data", default_name=tasks[0] if len(tasks) == 1 else None)
-        epochs = _pairs(args.epochs, "epochs")
-        dev = _pairs(args.dev, "dev", default_name=tasks[0] if len(tasks) == 1 else None)
-        _check_names(tasks, data, epochs, dev, has_teacher=args.teacher is not None)
-        return _run(args, tasks, data, dev, _numbers(epochs), console)
-    except (OSError, ValueError) as error:
-        console.print(f"[red]{escape(str(error))}[/red]", highlight=False)
-        return 2
+    """Run `klue-beam train`; the exit code is 0 when done, 1 after Ctrl-C, 2 for a wrong call."""
+    return run_command(NAME, lambda: _train(argv))
+
+
+def _train(argv: Sequence[str]) -> int:
+    args = make_parser().parse_args(argv)
+    tasks = _tasks(args.task)
+    data = _pairs(args.data, "data", default_name=tasks[0] if len(tasks) == 1 else None)
+    epochs = _pairs(args.epochs, "epochs")
+    dev = _pairs(args.dev, "dev", default_name=tasks[0] if len(tasks) == 1 else None)
+    _check_names(tasks, data, epochs, dev, has_teacher=args.teacher is not None)
+    numbers = _numbers(epochs)
+    _check_numbers(args)
+    # Before torch is loaded and a model's hub is asked: a wrong path is the most frequent mistake.
+    check_files([path for name, path in (*data.items(), *dev.items()) if name != "text"])
+    run: int = load(NAME, "klue_beam.beam_pipelines.commands.training_run").run(args, tasks, data, dev, numbers)
+    return run
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """Refuse numbers and combinations that no run can have.
+
+    Raises:
+      ValueError: if there are any.
+    """
+    require(
+        args.threads is None or args.threads >= 1,
+        "`--threads` must be at least 1",
+        args.threads,
+        "Leave it out for the default.",
+    )
+    require(args.dev_rows >= 1, "`--dev_rows` must be at least 1", args.dev_rows, "Leave it out for the default.")
+    require(
+        0 <= args.swap_mentions <= 1,
+        "`--swap_mentions` must be from 0 to 1",
+        args.swap_mentions,
+        "Leave it out, or give 0.5.",
+    )
+    require(
+        not args.embeddings_of or args.frozen_layers >= 0,
+        "`--embeddings_of` must be given with frozen embeddings (`--frozen_layers` of 0 or more)",
+        args.frozen_layers,
+        "Freeze them, or leave `--embeddings_of` out.",
+    )
+    require(
+        args.base != SCRATCH or args.frozen_layers < 0,
+        "`--frozen_layers` must be -1 with `--base scratch`, whose weights are random",
+        args.frozen_layers,
+        "Give `--frozen_layers -1`.",
+    )
 
 
 def _tasks(text: str) -> tuple[str, ...]:
@@ -212,145 +227,3 @@ def _pairs(items: Sequence[str], option: str, default_name: str | None = None) -
             raise ValueError(f"--{option} must be NAME=VALUE, got {item!r}. Names: {', '.join(DATA_NAMES)}.")
         pairs[name if found else str(default_name)] = value if found else item
     return pairs
-
-
-def _run(
-    args: argparse.Namespace,
-    tasks: tuple[str, ...],
-    data: Mapping[str, str],
-    dev: Mapping[str, str],
-    epochs: Mapping[str, float],
-    console: Console,
-) -> int:
-    require(args.threads >= 1, "`--threads` must be at least 1", args.threads, "Leave it out for the default.")
-    require(args.dev_rows >= 1, "`--dev_rows` must be at least 1", args.dev_rows, "Leave it out for the default.")
-    require(
-        0 <= args.swap_mentions <= 1,
-        "`--swap_mentions` must be from 0 to 1",
-        args.swap_mentions,
-        "Leave it out, or give 0.5.",
-    )
-    folder = new_model_folder(args.output)
-    options = {name: getattr(args, name) for name in CONFIG_HELP}
-    config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)
-    device = choose_device(args.device, args.precision)
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    require(
-        not args.embeddings_of or args.frozen_layers >= 0,
-        "`--embeddings_of` must be given with frozen embeddings (`--frozen_layers` of 0 or more)",
-        args.frozen_layers,
-        "Freeze them, or leave `--embeddings_of` out.",
-    )
-    require(
-        args.base != SCRATCH or args.frozen_layers < 0,
-        "`--frozen_layers` must be -1 with `--base scratch`, whose weights are random",
-        args.frozen_layers,
-        "Give `--frozen_layers -1`.",
-    )
-    model, tokenizer = start_model(args, tasks)
-    teacher = load_teacher(args, model, tokenizer)
-    model.to(device)
-    if teacher is not None:
-        teacher.model.to(device)
-    extra = nn.ModuleDict()
-    hold_out_dp = not args.all_dp_rows
-    objectives = load_objectives(
-        tasks,
-        data,
-        model,
-        tokenizer,
-        extra,
-        folder,
-        hold_out_dp=hold_out_dp,
-        teacher=None if teacher is None else teacher.model,
-        pair_context_chars=args.pair_context_chars,
-        swap_share=args.swap_mentions,
-        seed=args.seed,
-    )
-    extra.to(device)
-    n_rows = {objective.name: len(objective.texts) for objective in objectives}
-    sizes = ", ".join(f"{name} {count:,}" for name, count in n_rows.items())
-    console.print(f"{count_parameters(model):,} parameters; examples: {sizes}", highlight=False)
-    rows = load_dev_rows(dev, args.dev_rows, args.seed)
-    with _Display(console, model, tokenizer, rows) as display:
-        complete = train(
-            model,
-            extra,
-            tokenizer,
-            objectives,
-            config,
-            folder,
-            display.show,
-            args.stop_after,
-            display.show_plan,
-            display.show_scores,
-            teacher,
-        )
-    if not complete:
-        console.print(f"Stopped. The same command goes on from the checkpoint in {folder}.", highlight=False)
-        return 0
-    save_model(model.cpu(), tokenizer, folder)
-    run = Run(data, n_rows, config, args.base, args.teacher, display.n_steps, display.reports)
-    write_card(folder, model, run)
-    (folder / STATE_FILE).unlink()
-    console.print(f"Trained. The model is in {folder}; use it with --model {folder}.", highlight=False)
-    return 0
-
-
-class _Display:
-    """A progress bar on a terminal, a line now and then elsewhere; losses are running means by data set."""
-
-    def __init__(
-        self, console: Console, model: MultiTaskModel, tokenizer: TextTokenizer, dev: Mapping[str, Sequence[Any]]
-    ) -> None:
-        self._console, self._model, self._tokenizer, self._dev = console, model, tokenizer, dev
-        self._means: dict[str, float] = {}
-        self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._bar: Any = None
-        self.n_steps = 0
-        self.reports: dict[str, Report] = {}
-
-    def __enter__(self) -> "_Display":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show_plan(self, plan: BatchPlan) -> None:
-        self.n_steps = len(plan.batches)
-        left_out = ", ".join(f"{name} {count:,}" for name, count in plan.left_out.items() if count)
-        self._print(f"{self.n_steps:,} steps; left out as too long: {left_out or 'nothing'}")
-
-    def show_scores(self, step: int) -> None:
-        if self._dev:
-            self.reports = score_dev_rows(self._model, self._tokenizer, self._dev)
-            metrics = (f"{task} {name} {v:.1f}" for task, r in self.reports.items() for name, v in r.metrics.items())
-            self._print(f"step {step}/{self.n_steps}  dev {', '.join(metrics)}")
-
-    def show(self, step: Step) -> None:
-        mean = self._means.get(step.objective, step.loss)
-        self._means[step.objective] = 0.98 * mean + 0.02 * step.loss
-        losses = " ".join(f"{name} {loss:.3f}" for name, loss in sorted(self._means.items()))
-        if self._console.is_terminal:
-            if self._bar is None:
-                self._bar = self._progress.add_task("", total=step.n_steps)
-            self._progress.update(self._bar, completed=step.step, description=losses)
-        elif step.step % 50 == 0 or step.step == step.n_steps:
-            self._print(f"step {step.step}/{step.n_steps}  loss {losses}  {step.tokens_per_second:.0f} tokens/s")
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

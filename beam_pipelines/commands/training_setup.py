@@ -5,13 +5,14 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from torch import nn
 from transformers import AutoTokenizer
 
-from klue_beam.beam_pipelines.commands.options import format_of
+from klue_beam.beam_pipelines.commands.inputs import format_of
+from klue_beam.beam_pipelines.commands.train import SCRATCH, SCRATCH_LAYERS
 from klue_beam.schemas.config import ReadConfig, require
 from klue_beam.schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES
 from klue_beam.transforms.models.checkpoints.checkpoint import check_embeddings, load_encoder, load_model
@@ -51,11 +52,6 @@ from klue_beam.transforms.training.weak_entities import (
     read_raw_sentences,
     save_entities,
 )
-
-SCRATCH: Final = "scratch"
-"""The base that is none."""
-
-SCRATCH_LAYERS: Final = 6
 
 
 def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[MultiTaskModel, TextTokenizer]:

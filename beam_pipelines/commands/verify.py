@@ -1,16 +1,25 @@
 """`klue-beam verify DIR`: prove that each input record is in a dataset exactly once."""
 
-import argparse
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from klue_beam.beam_pipelines.commands.base import INCOMPLETE, OK, CommandParser, load, run_command
 
-from klue_beam.transforms.verify.dataset import verify
-
+NAME: Final = "verify"
 MOST_FAULTS_SHOWN: Final = 50
+
+
+def make_parser() -> CommandParser:
+    """Describe the command line."""
+    parser = CommandParser(
+        NAME,
+        "Count the records of a dataset's inputs again, and prove that each is in the data or in the rejects exactly "
+        "once and that every file is as it was written.",
+        ["klue-beam verify annotated"],
+        notes="Exit codes: 0 if the dataset is whole, 1 if not, 2 for a wrong call.",
+    )
+    parser.add_argument("dataset", metavar="DIR", help="the folder that was the --output of `klue-beam annotate`")
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -19,13 +28,16 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
       0 if it is whole, 1 if not, 2 for a wrong call.
     """
-    parser = argparse.ArgumentParser(
-        prog="klue-beam verify",
-        description="Count the records of a dataset's inputs again, and prove that each is in the data or in the "
-        "rejects exactly once and that every file is as it was written.",
-    )
-    parser.add_argument("dataset", metavar="DIR", help="the folder that was the --output of `klue-beam annotate`.")
-    dataset: str = parser.parse_args(list(arguments)).dataset
+    return run_command(NAME, lambda: _verify(arguments))
+
+
+def _verify(arguments: Sequence[str]) -> int:
+    dataset: str = make_parser().parse_args(list(arguments)).dataset
+    verify = load(NAME, "klue_beam.transforms.verify.dataset").verify
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     out, err = Console(), Console(stderr=True)
     bar = Progress(
         TextColumn("verifying shards"),
@@ -36,13 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         transient=True,
         disable=not err.is_terminal,
     )
-    try:
-        with bar:
-            task = bar.add_task("", total=None)
-            report = verify(dataset, lambda done, total: bar.update(task, completed=done, total=total))
-    except ValueError as error:
-        err.print(Text(f"klue-beam verify: {error}"), soft_wrap=True)
-        return 2
+    with bar:
+        task = bar.add_task("", total=None)
+        report = verify(dataset, lambda done, total: bar.update(task, completed=done, total=total))
     for fault in report.faults[:MOST_FAULTS_SHOWN]:
         out.print(Text(f"FAULT {fault}", style="red"), soft_wrap=True)
     if len(report.faults) > MOST_FAULTS_SHOWN:
@@ -54,4 +62,4 @@ def main(arguments: Sequence[str]) -> int:
     out.print(
         "The dataset is whole." if report.is_whole else f"The dataset is not whole: {len(report.faults):,} faults."
     )
-    return 0 if report.is_whole else 1
+    return OK if report.is_whole else INCOMPLETE

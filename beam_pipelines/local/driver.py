@@ -21,7 +21,8 @@ from distributed import Client, Future, LocalCluster, Security, get_worker, wait
 from distributed.scheduler import KilledWorker
 from distributed.system import MEMORY_LIMIT
 
-from klue_beam.schemas.config import AnnotateConfig, require
+from klue_beam.beam_pipelines.local.cluster import ClusterConfig
+from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.shard import Shard
 from klue_beam.transforms.base.progress import ChunkProgress, listen
 from klue_beam.transforms.base.threads import set_thread_variables
@@ -41,47 +42,6 @@ TOPIC: Final = "klue-beam-progress"
 
 class DriverError(RuntimeError):
     """The cluster cannot do the work; the dataset is whole and the same command resumes it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterConfig:
-    """Where shards run.
-
-    Attributes:
-      workers: processes on this machine; 0 for as many as `threads` leaves room for.
-      threads: threads of each process for model arithmetic.
-      device: where each process does it, one of DEVICES.
-      scheduler: address of a Dask scheduler that is already there, None for processes on this machine.
-    """
-
-    workers: int = 0
-    threads: int = 1
-    device: str = "auto"
-    scheduler: str | None = None
-
-    def __post_init__(self) -> None:
-        require(self.threads >= 1, "`--threads` must be at least 1", self.threads, "Leave it out for the default of 1.")
-        require(self.workers >= 0, "`--workers` must be at least 1", self.workers, "Leave it out for one per core.")
-        require(
-            self.scheduler is None or not self.workers,
-            "`--workers` must be left out with `--scheduler`: that cluster has its own",
-            self.workers,
-            "Leave one of the two out.",
-        )
-        require(
-            self.scheduler is None or "://" in self.scheduler,
-            "`--scheduler` must be an address like tcp://HOST:8786",
-            self.scheduler,
-            "Give what `dask scheduler` printed when it started.",
-        )
-
-    def count_workers(self, shards: int) -> int:
-        """Tell how many local processes a number of shards needs: processes times threads fill the cores.
-
-        >>> ClusterConfig(workers=8).count_workers(shards=3)
-        3
-        """
-        return min(self.workers or max(1, CPU_COUNT // self.threads), max(1, shards))
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +324,7 @@ def run_on_dask(cluster: ClusterConfig, shards: Sequence[Shard], job: ShardJob, 
       DriverError: as run_shards, and if the scheduler cannot be reached.
     """
     if cluster.scheduler is None:
-        with _local_client(cluster.count_workers(len(shards)), cluster.threads) as client:
+        with _local_client(cluster.count_workers(len(shards), CPU_COUNT), cluster.threads) as client:
             return run_shards(client, shards, job, observer)
     try:
         client = Client(cluster.scheduler, timeout=10)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,68 +18,12 @@ from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.text.batching import count_max_pieces
 from klue_beam.transforms.models.text.pieces import PaddedInputs, TextTokenizer
+from klue_beam.transforms.training.config import TrainConfig
 from klue_beam.transforms.training.distillation import distillation_loss
 from klue_beam.transforms.training.objectives import Objective, device_of, encode_batch, run_encoder, total_loss
 
 STATE_FILE: Final = "training_state.pt"
 LOG_FILE: Final = "training_log.jsonl"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """How to train.
-
-    Attributes:
-      epochs: passes over each objective's examples, by name; a fraction takes a part of them.
-      batch_tokens: padded tokens in a batch.
-      encoder_rate, head_rate: peak learning rates of the encoder's top layer and of the heads.
-      layer_decay: each layer's rate is that of the layer above times this.
-      frozen_layers: so many bottom layers, and the embeddings, keep their weights; -1 trains everything.
-      warmup_share: share of the steps with a rising rate; it falls linearly after.
-      weight_decay: as in AdamW.
-      piece_dropout: share of the pieces that the model does not get to see: it reads the mask token, or the unknown
-        one, in their place. A teacher sees them.
-      max_pieces: longer examples are left out (and counted).
-      bf16: run forward and backward under bf16 autocast.
-      seed: of order and dropout.
-      checkpoint_steps: steps between checkpoints.
-    """
-
-    epochs: Mapping[str, float]
-    batch_tokens: int = 1400
-    encoder_rate: float = 1e-4
-    head_rate: float = 1e-3
-    layer_decay: float = 0.95
-    frozen_layers: int = 0
-    warmup_share: float = 0.06
-    weight_decay: float = 0.01
-    piece_dropout: float = 0.0
-    max_pieces: int = 200
-    bf16: bool = False
-    seed: int = 1
-    checkpoint_steps: int = 200
-
-    def __post_init__(self) -> None:
-        for name in ("batch_tokens", "max_pieces", "checkpoint_steps"):
-            value = getattr(self, name)
-            require(value >= 1, f"`{name}` must be at least 1", value, "Leave it out for the default.")
-        for name in ("encoder_rate", "head_rate", "layer_decay"):
-            value = getattr(self, name)
-            require(value > 0, f"`{name}` must be above 0", value, "Leave it out for the default.")
-        require(
-            0 <= self.warmup_share <= 1,
-            "`warmup_share` must be from 0 to 1",
-            self.warmup_share,
-            "Leave it out for the default.",
-        )
-        require(
-            0 <= self.piece_dropout < 1,
-            "`piece_dropout` must be at least 0 and below 1",
-            self.piece_dropout,
-            "Leave it out for the default.",
-        )
-        for name, value in self.epochs.items():
-            require(value > 0, f"`epochs` of {name} must be above 0", value, "Leave the data set out instead.")
 
 
 class BatchPlan(NamedTuple):

@@ -127,6 +127,7 @@ def test_a_call_without_rows_or_without_a_model_is_refused(
     before = ModelSpec.load(model)
     assert main(["--model", str(model)]) == 2
     assert "`calibrate` must have labelled rows, got none. Give --tc_data" in " ".join(capsys.readouterr().err.split())
-    assert main(["--model", str(tmp_path / "none"), "--tc_data", "x.json"]) == 2
+    rows = write_all(tmp_path)["tc"]
+    assert main(["--model", str(tmp_path / "none"), "--tc_data", str(rows)]) == 2
     assert "`--model` must be a folder that `klue-beam train` wrote, got" in " ".join(capsys.readouterr().err.split())
     assert ModelSpec.load(model) == before

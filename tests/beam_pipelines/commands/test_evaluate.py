@@ -9,7 +9,8 @@ from seqeval.scheme import IOB2
 from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification
 
-from klue_beam.beam_pipelines.commands.evaluate import choose_rows, main
+from klue_beam.beam_pipelines.commands.evaluate import main
+from klue_beam.beam_pipelines.commands.evaluation_run import choose_rows
 from klue_beam.schemas.config import ModelConfig
 from klue_beam.schemas.labels import DEPRELS, RELATIONS, TOPICS
 from klue_beam.schemas.registry import TASKS

@@ -9,7 +9,8 @@ import pytest
 from distributed import LocalCluster
 
 from klue_beam.beam_pipelines.commands import annotate as annotate_command
-from klue_beam.beam_pipelines.local.driver import ClusterConfig
+from klue_beam.beam_pipelines.commands import annotation_run
+from klue_beam.beam_pipelines.local.cluster import ClusterConfig
 from klue_beam.beam_pipelines.local.job import plan_job
 from klue_beam.schemas.config import PRECISIONS, AnnotateConfig
 from klue_beam.schemas.shard import ATTEMPTS_DIR, SUCCESS_FILE
@@ -159,7 +160,7 @@ def test_a_source_that_changes_while_it_is_annotated_sets_its_shards_aside(
             file.write('{"text": "늦은 글"}\n')
         return job
 
-    monkeypatch.setattr(annotate_command, "plan_job", plan_then_change)
+    monkeypatch.setattr(annotation_run, "plan_job", plan_then_change)
     dataset = tmp_path / "out"
     arguments = ["--input", str(changing), str(steady), "--output", str(dataset), *corpus.options, "--workers", "1"]
     assert annotate_command.main(arguments) == 1
@@ -197,9 +198,8 @@ def scores(value: object) -> list[float]:
     return [score for part in value for score in scores(part)] if isinstance(value, list) else []
 
 
-def test_processes_times_threads_fill_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("klue_beam.beam_pipelines.local.driver.CPU_COUNT", 8)
-    assert ClusterConfig().count_workers(shards=100) == 8
-    assert ClusterConfig(threads=3).count_workers(shards=100) == 2
-    assert ClusterConfig(threads=16).count_workers(shards=100) == 1
-    assert ClusterConfig(workers=20).count_workers(shards=5) == 5
+def test_processes_times_threads_fill_the_cores() -> None:
+    assert ClusterConfig().count_workers(shards=100, cores=8) == 8
+    assert ClusterConfig(threads=3).count_workers(shards=100, cores=8) == 2
+    assert ClusterConfig(threads=16).count_workers(shards=100, cores=8) == 1
+    assert ClusterConfig(workers=20).count_workers(shards=5, cores=8) == 5

@@ -15,6 +15,7 @@ from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.gold import DependencyExample, read_dp, read_ner, read_re, read_tc
 from klue_beam.transforms.training.calibration import calibrate, collect_outputs, fit_calibration, fit_threshold
+from klue_beam.transforms.training.config import TrainConfig
 from klue_beam.transforms.training.objectives import (
     IGNORE,
     DependencyObjective,
@@ -25,7 +26,7 @@ from klue_beam.transforms.training.objectives import (
     TopicObjective,
     encode_batch,
 )
-from klue_beam.transforms.training.trainer import STATE_FILE, Step, TrainConfig, hide_pieces, plan_batches, train
+from klue_beam.transforms.training.trainer import STATE_FILE, Step, hide_pieces, plan_batches, train
 from tests.klue_rows import write_all
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 

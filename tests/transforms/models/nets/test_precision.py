@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from klue_beam.beam_pipelines.commands.options import infer_format
+from klue_beam.beam_pipelines.commands.inputs import infer_format
 from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.annotate.sentences import annotate

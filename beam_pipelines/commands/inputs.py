@@ -1,0 +1,64 @@
+"""The format of inputs, told by the names of their files."""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from typing import Final
+
+from klue_beam.schemas.config import INPUT_FORMATS, require
+from klue_beam.transforms.formats.bytes import is_compressed
+from klue_beam.transforms.plan.sources import FORMAT_SUFFIXES, find_sources
+
+SUFFIXES: Final = tuple(suffix for suffixes in FORMAT_SUFFIXES.values() for suffix in suffixes)
+
+
+def format_of(path: str) -> str | None:
+    """Tell a file's format by its suffix, that of its compression taken off; None where it tells nothing.
+
+    >>> format_of("dump/novel.jsonl.xz"), format_of("notes.txt"), format_of("README")
+    ('jsonl', 'text', None)
+    """
+    name = path.lower()
+    if is_compressed(name):
+        name = os.path.splitext(name)[0]
+    return next((known for known, suffixes in FORMAT_SUFFIXES.items() if name.endswith(suffixes)), None)
+
+
+def _matches(named: str) -> list[str]:
+    """Give the files that an input matches, whatever their format."""
+    matches: dict[str, None] = {}
+    for input_format in INPUT_FORMATS:
+        with contextlib.suppress(ValueError):  # a folder without files of this format
+            matches.update((source.path, None) for source in find_sources([named], input_format))
+    require(
+        bool(matches),
+        "Each input must match at least one file",
+        named,
+        f"Check the path; of a folder, files ending in {', '.join(SUFFIXES)} are read, compressed ones too.",
+    )
+    return list(matches)
+
+
+def infer_format(inputs: Iterable[str]) -> str:
+    """Tell the one format of all inputs by the suffixes of their files.
+
+    Raises:
+      ValueError: if an input matches nothing, a suffix tells nothing, or the files are of several formats.
+      OSError: if a file may not be read.
+    """
+    example_of: dict[str, str] = {}
+    for path in (path for named in inputs for path in _matches(named)):
+        known = format_of(path)
+        if known is None:
+            raise ValueError(
+                f"`--input_format` must be given where a suffix is none of {', '.join(SUFFIXES)}, got {path!r}. "
+                f"Name one of {', '.join(INPUT_FORMATS)}."
+            )
+        example_of.setdefault(known, path)
+    require(
+        len(example_of) == 1,
+        "All inputs of a dataset must have one format",
+        ", ".join(f"{path} ({known})" for known, path in sorted(example_of.items())),
+        "Annotate each format into a folder of its own, or name the one format with `--input_format`.",
+    )
+    return next(iter(example_of))
