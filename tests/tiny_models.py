@@ -13,6 +13,8 @@ from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder, sa
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.dependency import DependencySpec
+from klue_beam.transforms.tasks.relation import RelationSpec
 
 SENTENCES = (
     "서울시는 3월 5일 한강 공원에서 열린 행사에 시민 2만 명이 모였다고 밝혔다.",
@@ -73,7 +75,11 @@ def tiny_checkpoint(folder: Path, tasks: tuple[str, ...] = tuple(TASKS), seed: i
         pad_token_id=tokenizer.pad_id,
         initializer_range=0.3,
     )
-    spec = ModelSpec(name="tiny-random", tasks=tasks, pair_layers=1, arc_size=16, label_size=8)
+    spec = ModelSpec(
+        name="tiny-random",
+        tasks=tasks,
+        of={"re": RelationSpec(pair_layers=1), "dp": DependencySpec(arc_size=16, label_size=8)},
+    )
     model = MultiTaskModel(spec, build_encoder(config))
     save_model(model, tokenizer, folder)
     return folder

@@ -16,9 +16,10 @@ from klue_beam.schemas.labels import NO_RELATION
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.checkpoints.spec import Calibration, ModelSpec
+from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.text.batching import count_max_pieces
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.base import Calibration
 from klue_beam.transforms.tasks.dependency.head_final import are_head_final
 from klue_beam.transforms.tasks.gold import READERS, halve_examples, read_dp, read_ner, split_dependency_examples
 from klue_beam.transforms.training.calibration import calibrate
@@ -82,24 +83,24 @@ def set_by_hand(spec: ModelSpec, args: argparse.Namespace) -> ModelSpec:
     """
     if args.mention_bias is not None or args.min_mention_score is not None:
         require(
-            bool(spec.mention_types),
+            bool(spec.of["ner"].mention_types),
             "`--mention_bias` and `--min_mention_score` must be of a model with `mention_types`",
-            spec.mention_types,
+            spec.of["ner"].mention_types,
             "Leave them out.",
         )
     if args.mention_bias is not None:
-        bias = (args.mention_bias, *[0.0] * (2 * len(spec.mention_types)))
+        bias = (args.mention_bias, *[0.0] * (2 * len(spec.of["ner"].mention_types)))
         spec = dataclasses.replace(spec, calibration={**spec.calibration, "mention": Calibration(1.0, bias)})
     if args.min_mention_score is not None:
         score = args.min_mention_score
         require(0 <= score < 1, "`--min_mention_score` must be from 0 to below 1", score, "Leave it out, or give 0.65.")
-        spec = dataclasses.replace(spec, min_mention_score=score)
+        spec = spec.change("ner", min_mention_score=score)
     if args.pair_context is not None:
         tokens = args.pair_context
         require(
             tokens >= 0, "`--pair_context` must be 0 (the whole sentence) or more", tokens, "Leave it out, or give 16."
         )
-        spec = dataclasses.replace(spec, pair_context=tokens)
+        spec = spec.change("re", pair_context=tokens)
     return spec
 
 
@@ -107,15 +108,14 @@ def fit(
     model: MultiTaskModel, tokenizer: TextTokenizer, rows: Sequence[tuple[Objective, Ints]], ner_data: str | None
 ) -> ModelSpec:
     """Fit all that rows can tell, labelled ones with the numbers of those to fit on; gives the model's spec with it."""
-    fitted = calibrate(model, tokenizer, rows, model.spec.relations, NO_RELATION)
-    head_final = model.spec.head_final
+    fitted = calibrate(model, tokenizer, rows, model.spec.of["re"].relations, NO_RELATION)
+    head_final = model.spec.of["dp"].head_final
     for objective, _ in rows:
         if isinstance(objective, DependencyObjective):
             trees = [tree.heads[None] for tree in objective.trees]
             head_final = all(are_head_final(heads, heads >= 0).all() for heads in trees)
-    model.spec = dataclasses.replace(
-        model.spec, head_final=head_final, calibration={**model.spec.calibration, **fitted}
-    )
+    spec = model.spec.change("dp", head_final=head_final)
+    model.spec = dataclasses.replace(spec, calibration={**spec.calibration, **fitted})
     if ner_data is None:
         return model.spec
     return fit_entities(model, tokenizer, halve_examples(read_ner(ner_data))[0])
@@ -129,11 +129,12 @@ def list_short_texts(texts: Sequence[str], model: MultiTaskModel, tokenizer: Tex
 def print_fit(console: Console, spec: ModelSpec) -> None:
     """Say what the spec holds now."""
     if "ner" in spec.tasks:
-        least = f"{spec.min_entity_score} at least, {spec.min_inside_score} inside a word"
+        entities = spec.of["ner"]
+        least = f"{entities.min_entity_score} at least, {entities.min_inside_score} inside a word"
         console.print(f"entities: a score of {least}", highlight=False)
-    if spec.head_final:
+    if spec.of["dp"].head_final:
         console.print("trees: head-final, without crossing arcs", highlight=False)
-    if spec.tag_transitions:
+    if spec.of["ner"].tag_transitions:
         console.print("tags: with transitions between them", highlight=False)
     for name, calibration in spec.calibration.items():
         prior = f", bias {list(calibration.bias)}" if calibration.bias else ""
@@ -149,10 +150,11 @@ def load_half(task: str, path: str, spec: ModelSpec) -> Objective:
       spec: gives the label sets.
     """
     if task == "dp":
-        return DependencyObjective("dp", halve_examples(split_dependency_examples(read_dp(path))[1])[0], spec.deprels)
+        trees = halve_examples(split_dependency_examples(read_dp(path))[1])[0]
+        return DependencyObjective("dp", trees, spec.of["dp"].deprels)
     examples: list[Any] = halve_examples(list(READERS[task](path)))[0]
     if task == "tc":
-        return TopicObjective("tc", examples, spec.topics)
+        return TopicObjective("tc", examples, spec.of["tc"].topics)
     if task == "ner":
-        return EntityObjective("ner", examples, spec.ner_types)
-    return RelationObjective("re", examples, spec.relations, spec.mention_types)
+        return EntityObjective("ner", examples, spec.of["ner"].ner_types)
+    return RelationObjective("re", examples, spec.of["re"].relations, spec.of["ner"].mention_types)

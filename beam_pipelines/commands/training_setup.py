@@ -18,9 +18,10 @@ from klue_beam.schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES
 from klue_beam.transforms.models.checkpoints.checkpoint import check_embeddings, load_encoder, load_model
 from klue_beam.transforms.models.checkpoints.folders import hash_folder, resolve_folder
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.checkpoints.spec import PAIR_LAYERS, ModelSpec
+from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.nets.heads import DependencyHead
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.entity import EntitySpec
 from klue_beam.transforms.tasks.gold import (
     READERS,
     EntityExample,
@@ -30,6 +31,7 @@ from klue_beam.transforms.tasks.gold import (
     read_tc,
     split_dependency_examples,
 )
+from klue_beam.transforms.tasks.relation import PAIR_LAYERS, RelationSpec
 from klue_beam.transforms.training.distillation import TextObjective, check_teacher
 from klue_beam.transforms.training.objectives import (
     DependencyObjective,
@@ -71,7 +73,7 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
         model, tokenizer = load_model(folder)
         if options.layers is not None or options.pair_layers is not None:
             layers = model.encoder.config.num_hidden_layers if options.layers is None else options.layers
-            pair_layers = min(model.spec.pair_layers, layers) if options.pair_layers is None else options.pair_layers
+            pair_layers = min(model.depth, layers) if options.pair_layers is None else options.pair_layers
             model = keep_layers(model, layers, pair_layers)
         if options.intermediate_size is not None:
             model = keep_units(model, options.intermediate_size)
@@ -86,13 +88,15 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
     spec = ModelSpec(
         name=name,
         tasks=tasks,
-        mention_types=RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else (),
-        pair_layers=PAIR_LAYERS if options.pair_layers is None else options.pair_layers,
+        of={
+            "ner": EntitySpec(mention_types=RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else ()),
+            "re": RelationSpec(pair_layers=PAIR_LAYERS if options.pair_layers is None else options.pair_layers),
+        },
         embeddings_of=options.embeddings_of,
     )
     encoder, tokenizer = _start_encoder(options)
     model = MultiTaskModel(spec, encoder)
-    model.copy_pair_layers()
+    model.start_heads()
     check_embeddings(model)
     return model, tokenizer
 
@@ -196,10 +200,10 @@ def load_objectives(
     spec = model.spec
     objectives: list[Objective] = []
     if "tc" in tasks:
-        objectives.append(TopicObjective("tc", read_tc(data["tc"]), spec.topics))
+        objectives.append(TopicObjective("tc", read_tc(data["tc"]), spec.of["tc"].topics))
     if "ner" in tasks:
         gold = read_ner(data["ner"])
-        objectives.append(EntityObjective("ner", gold, spec.ner_types))
+        objectives.append(EntityObjective("ner", gold, spec.of["ner"].ner_types))
         if "ner_raw" in data and "ner_forms" in data:
             weak = _weak_entities(data, gold, folder)
             objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
@@ -207,7 +211,7 @@ def load_objectives(
         rows = swap_mentions(read_re(data["re"]), swap_share, seed)
         if pair_context_chars is not None:
             rows = [keep_around_pair(row, pair_context_chars) for row in rows]
-        objectives.append(RelationObjective("re", rows, spec.relations, spec.mention_types))
+        objectives.append(RelationObjective("re", rows, spec.of["re"].relations, spec.of["ner"].mention_types))
     if "dp" in tasks:
         trees = read_dp(data["dp"])
         trees = split_dependency_examples(trees)[0] if hold_out_dp else trees
@@ -215,7 +219,8 @@ def load_objectives(
         if "dp_aux" in data:
             others = read_head_final(data["dp_aux"])
             deprels = sorted({deprel for tree in others for deprel in tree.deprels})
-            head = DependencyHead(model.encoder.config.hidden_size, spec.arc_size, spec.label_size, len(deprels))
+            sizes = spec.of["dp"]
+            head = DependencyHead(model.encoder.config.hidden_size, sizes.arc_size, sizes.label_size, len(deprels))
             extra["dp_aux"] = head
             objectives.append(DependencyObjective("dp_aux", others, deprels, head))
     if "text" in data:

@@ -28,10 +28,7 @@ def average_models(models: Sequence[MultiTaskModel], tokenizers: Sequence[TextTo
     first = models[0]
     for model, tokenizer in zip(models[1:], tokenizers[1:], strict=True):
         shapes = [{key: value.shape for key, value in one.state_dict().items()} for one in (first, model)]
-        labels = [
-            (one.spec.topics, one.spec.ner_types, one.spec.mention_types, one.spec.relations, one.spec.deprels)
-            for one in (first, model)
-        ]
+        labels = [one.spec.label_sets() for one in (first, model)]
         vocabularies = [one.tokenizer.get_vocab() for one in (tokenizers[0], tokenizer)]
         if shapes[0] != shapes[1] or labels[0] != labels[1] or vocabularies[0] != vocabularies[1]:
             raise ValueError(

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.checkpoints.spec import Calibration
 from klue_beam.transforms.models.text.batching import pack_by_length
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.base import Calibration
 from klue_beam.transforms.training.objectives import IGNORE, Objective, run_objective
 
 MIN_TEMPERATURE: Final = 0.05

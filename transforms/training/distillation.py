@@ -42,8 +42,8 @@ def check_teacher(
             f"A teacher must have the student's tasks, got one without {lacking[0]}. Give another `--teacher`, or "
             f"leave {lacking[0]} out of `--task`."
         )
-    for name in ("topics", "ner_types", "mention_types", "relations", "deprels"):
-        ours, theirs = getattr(student.spec, name), getattr(teacher.spec, name)
+    for name, ours in student.spec.label_sets().items():
+        theirs = teacher.spec.label_sets()[name]
         if ours != theirs:
             raise ValueError(
                 f"A teacher must have the student's labels, got other {name}: {', '.join(theirs) or 'none'}. "
@@ -132,7 +132,7 @@ class TextObjective:
         if "ner" in tasks:
             chars = index_chars(encoded, whole_units(encoded), inputs.n_prefix)
             logits["ner"] = tag_logits(model.entity, states.hidden, chars)
-            if model.spec.mention_types:
+            if model.spec.of["ner"].mention_types:
                 logits["mention"] = tag_logits(model.mention, states.hidden, chars)
         outputs = {
             name: Output(scores, torch.full_like(scores[:, 0], IGNORE).long()) for name, scores in logits.items()

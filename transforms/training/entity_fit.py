@@ -43,14 +43,14 @@ def fit_entities(model: MultiTaskModel, tokenizer: TextTokenizer, examples: Sequ
     if "ner" not in model.spec.tasks:
         raise ValueError("The model must have the task ner, got one without it. Leave --ner_data out.")
     before = model.spec
-    tags = _tags_of(examples, before.ner_types)
+    tags = _tags_of(examples, before.of["ner"].ner_types)
     raw = {name: fitted for name, fitted in before.calibration.items() if name != "entity"}
-    free = dataclasses.replace(before, min_entity_score=0.0, min_inside_score=0.0, calibration=raw)
+    free = dataclasses.replace(before, calibration=raw).change("ner", min_entity_score=0.0, min_inside_score=0.0)
     best, best_f1 = free, -1.0
     for weight in TRANSITION_WEIGHTS:
-        counted = count_transitions(tags, len(bio_tags(free.ner_types)), weight).round(4).tolist()
+        counted = count_transitions(tags, len(bio_tags(free.of["ner"].ner_types)), weight).round(4).tolist()
         rows = tuple(tuple(row) for row in counted) if weight else ()
-        model.spec = dataclasses.replace(free, tag_transitions=rows)
+        model.spec = free.change("ner", tag_transitions=rows)
         fitted, f1 = _fit_scores(model, tokenizer, examples)
         if f1 > best_f1:
             best, best_f1 = fitted, f1
@@ -89,7 +89,7 @@ def _fit_scores(
     labels = np.array(found.labels)[found.label]
     spans = zip(found.text.tolist(), found.begin.tolist(), found.end.tolist(), labels.tolist(), strict=True)
     right = np.array([span in gold for span in spans], dtype=bool)
-    wanted = {label: sum(span[3] == label for span in gold) for label in spec.ner_types}
+    wanted = {label: sum(span[3] == label for span in gold) for label in spec.of["ner"].ner_types}
     best, best_f1 = (0.0, 0.0), -1.0
     for score, inside in itertools.product(np.arange(0.0, 0.91, 0.05), (0.0, 0.7, 0.8, 0.9)):
         kept = drop_unsure(flat, chars, score, inside).text
@@ -103,10 +103,10 @@ def _fit_scores(
         )
         if f1 > best_f1:
             best, best_f1 = (round(float(score), 2), inside), f1
-    spec = dataclasses.replace(spec, min_entity_score=best[0], min_inside_score=best[1])
+    spec = spec.change("ner", min_entity_score=best[0], min_inside_score=best[1])
     kept = drop_unsure(flat, chars, *best).text
     # Mentions of the types that only KLUE-RE has stand in no gold row, right or wrong.
-    kept = kept[np.isin(labels[kept], spec.ner_types)]
+    kept = kept[np.isin(labels[kept], spec.of["ner"].ner_types)]
     if not len(kept):
         return spec, best_f1
     odds = torch.from_numpy(score_odds(found.score[kept]))

@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from klue_beam.schemas.labels import ENTITY_TYPES
 from klue_beam.transforms.base.codepoints import Ints
-from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel, to_tensor
+from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.engine.relating import TokenStates, flatten_states, join_states, locate_pairs
 from klue_beam.transforms.models.nets.heads import DependencyHead
+from klue_beam.transforms.models.nets.tensors import to_tensor
 from klue_beam.transforms.models.text.pieces import (
     CharIndex,
     EncodedTexts,
@@ -238,7 +239,7 @@ class RelationObjective:
         pairs = _locate_pairs(encoded, units, inputs.n_prefix, flat, batch)
         logits = model.relation(flat.states, to_tensor(pairs, device)).float()
         outputs = {"re": Output(logits, to_tensor(self.labels[index], device), label_smoothing=0.1)}
-        if model.spec.mention_types and "ner" in model.spec.tasks:
+        if model.spec.of["ner"].mention_types and "ner" in model.spec.tasks:
             chars = index_chars(encoded, units, inputs.n_prefix)
             tags, weights = (to_tensor(a[chars.char], device) for a in self._mention_tags(batch, encoded.chars.offsets))
             outputs["mention"] = Output(tag_logits(model.mention, states.hidden, chars), tags, weights, weight=0.5)

@@ -1,7 +1,6 @@
 """A student: some layers of a multi-task model, or narrower ones, with its heads."""
 
 import copy
-import dataclasses
 from typing import Final
 
 import torch
@@ -37,15 +36,15 @@ def keep_layers(model: MultiTaskModel, n_layers: int, pair_layers: int) -> Multi
             f"`layers` must be from 1 to the base's {config.num_hidden_layers}, got {n_layers}. "
             "Leave it out to keep them all."
         )
-    if not 0 <= pair_layers <= min(n_layers, model.spec.pair_layers):
+    if not 0 <= pair_layers <= min(n_layers, model.depth):
         raise ValueError(
-            f"`pair_layers` must be from 0 to {min(n_layers, model.spec.pair_layers)}, which both models have, got "
+            f"`pair_layers` must be from 0 to {min(n_layers, model.depth)}, which both models have, got "
             f"{pair_layers}. Give fewer."
         )
     kept = choose_layers(config.num_hidden_layers, n_layers)
-    first_pair_layer = model.spec.pair_layers - pair_layers
+    first_pair_layer = model.depth - pair_layers
     config.num_hidden_layers = n_layers
-    student = MultiTaskModel(dataclasses.replace(model.spec, pair_layers=pair_layers), build_encoder(config))
+    student = MultiTaskModel(model.spec.change("re", pair_layers=pair_layers), build_encoder(config))
     theirs = model.state_dict()
     student.load_state_dict({name: theirs[_origin(name, kept, first_pair_layer)] for name in student.state_dict()})
     return student

@@ -30,10 +30,10 @@ def test_what_was_fitted_is_in_the_spec(model: Path, tmp_path: Path, capsys: pyt
     assert set(spec.calibration) == {"tc", "ner", "re", "arc", "deprel", "entity"}
     assert all(0.05 <= fitted.temperature <= 20 for fitted in spec.calibration.values())
     assert any(spec.calibration["tc"].bias)
-    assert len(spec.calibration["re"].bias) == len(spec.relations)
+    assert len(spec.calibration["re"].bias) == len(spec.of["re"].relations)
     assert not spec.calibration["ner"].bias
-    assert 0 <= spec.min_entity_score <= 0.9
-    assert spec.head_final
+    assert 0 <= spec.of["ner"].min_entity_score <= 0.9
+    assert spec.of["dp"].head_final
     assert (model / "model.safetensors").read_bytes() == weights
     found = MultiTaskEngine(*load_model(model), ("dp",), token_budget=512, max_pairs=1).annotate(SENTENCES)
     assert found.arcs is not None
@@ -49,7 +49,7 @@ def test_trees_are_head_final_where_all_rows_are(model: Path, tmp_path: Path) ->
     path = write_dp(tmp_path / "dp.tsv", rows=40)
     path.write_text(path.read_text(encoding="utf-8").replace("\t4\tNP_AJT", "\t1\tNP_AJT"), encoding="utf-8")
     assert main(["--model", str(model), "--threads", "1", "--dp_data", str(path)]) == 0
-    assert not ModelSpec.load(model).head_final
+    assert not ModelSpec.load(model).of["dp"].head_final
 
 
 def test_what_rows_cannot_tell_is_set_by_hand(model: Path, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_what_rows_cannot_tell_is_set_by_hand(model: Path, tmp_path: Path) -> No
     assert main([*call, "--mention_bias", "-1.5", "--min_mention_score", "0.65", "--pair_context", "8"]) == 0
     spec = ModelSpec.load(model)
     assert spec.calibration["mention"].bias == (-1.5, 0, 0, 0, 0)
-    assert (spec.min_mention_score, spec.pair_context) == (0.65, 8)
+    assert (spec.of["ner"].min_mention_score, spec.of["re"].pair_context) == (0.65, 8)
     assert load_model(model)[0].relation.context == 8
     assert main(call) == 0
     assert ModelSpec.load(model) == spec

@@ -97,7 +97,7 @@ def test_one_task_needs_no_name_for_its_file(encoder: Path, data: dict[str, Path
     assert main([*arguments, "--output", str(tmp_path / "model"), *FAST]) == 0
     spec = ModelSpec.load(tmp_path / "model")
     assert spec.tasks == ("ner",)
-    assert spec.mention_types == ()
+    assert spec.of["ner"].mention_types == ()
     engines = load_engines(resolve_models(ModelConfig(tasks=("ner",), models={"ner": str(tmp_path / "model")})))
     rows, _ = annotate(make_rows(["김하늘 씨는 서울에서 3명을 만났다."]), engines)
     assert not {e["label"] for e in rows.column("entities").to_pylist()[0]} & {"POH", "NOH"}
@@ -183,7 +183,7 @@ def test_fewer_pair_layers_of_a_model_are_kept(encoder: Path, data: dict[str, Pa
         call = command(base, data, tmp_path / f"model-{expected}", "--epochs", "re=0.01", tasks=("re",))
         at = call.index("--pair_layers")
         assert main([*call[:at], *call[at + 2 :], *more]) == 0
-        assert ModelSpec.load(tmp_path / f"model-{expected}").pair_layers == expected
+        assert ModelSpec.load(tmp_path / f"model-{expected}").of["re"].pair_layers == expected
 
 
 def test_a_finished_model_is_not_overwritten(
@@ -215,7 +215,7 @@ def test_pairs_may_be_read_off_the_sentence_or_get_a_pass_of_their_own(
     tasks = ("ner", "re")
     call = command(encoder, data, folder, "--pair_layers", layers, "--epochs", "re=3", "ner=1", tasks=tasks)
     assert main(call) == 0
-    assert ModelSpec.load(folder).pair_layers == int(layers)
+    assert ModelSpec.load(folder).of["re"].pair_layers == int(layers)
     relations = losses(folder)["re"]
     assert sum(relations[-4:]) < sum(relations[:4])
     config = resolve_models(ModelConfig(tasks=tasks, models=dict.fromkeys(tasks, str(folder)), token_budget=512))

@@ -8,9 +8,10 @@ import pytest
 
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.checkpoints.spec import Calibration, ModelSpec
+from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.engine import MultiTaskEngine
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.base import Calibration
 from klue_beam.transforms.tasks.entity.spans import Entities
 from klue_beam.transforms.tasks.entity.tagging import count_transitions
 from klue_beam.transforms.tasks.gold import EntityExample
@@ -24,7 +25,7 @@ def test_the_scores_of_entities_are_those_that_tell_right_ones_apart(tmp_path: P
     texts = list(SENTENCES)
     found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512, max_pairs=1).annotate(texts).entities
     assert found is not None
-    types = model.spec.ner_types
+    types = model.spec.of["ner"].ner_types
     found = found.take(np.isin(np.array(found.labels)[found.label], types))
     bound = float(np.quantile(found.score, 0.7))
     sure = found.take(found.score >= bound)
@@ -36,7 +37,7 @@ def test_the_scores_of_entities_are_those_that_tell_right_ones_apart(tmp_path: P
     examples = [EntityExample(str(i), text, tuple(row)) for i, (text, row) in enumerate(zip(texts, tags, strict=True))]
     before = dataclasses.replace(model.spec)
     fitted = fit_entities(model, tokenizer, examples)
-    score = fitted.min_entity_score
+    score = fitted.of["ner"].min_entity_score
     assert 0 < score <= bound + 0.05
     assert score >= bound - 0.1
     assert model.spec == before
@@ -53,17 +54,17 @@ def find(model: MultiTaskModel, tokenizer: TextTokenizer) -> Entities:
     """The entities of KLUE-NER's types."""
     found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512, max_pairs=1).annotate(SENTENCES).entities
     assert found is not None
-    return found.take(np.isin(np.array(found.labels)[found.label], model.spec.ner_types))
+    return found.take(np.isin(np.array(found.labels)[found.label], model.spec.of["ner"].ner_types))
 
 
 def test_transitions_mend_what_tags_alone_get_wrong(tmp_path: Path) -> None:
     """Of a model that hardly tells tags apart, the mentions that the labelled sentences have are found."""
     model, tokenizer = load_model(tiny_checkpoint(tmp_path / "model"))
-    n_tags = 2 * len(model.spec.ner_types) + 1
+    n_tags = 2 * len(model.spec.of["ner"].ner_types) + 1
     # Every mention is the first two characters; its type is the one that the model likes best there.
     like = count_transitions([np.array([1, 2, *[0] * 20])] * 10, n_tags, 1.0)
     unsure = dataclasses.replace(model.spec, calibration={"ner": Calibration(1000.0)})
-    model.spec = dataclasses.replace(unsure, tag_transitions=tuple(map(tuple, like.tolist())))
+    model.spec = unsure.change("ner", tag_transitions=tuple(map(tuple, like.tolist())))
     gold = find(model, tokenizer)
     assert (gold.text.tolist(), gold.begin.tolist()) == (list(range(len(SENTENCES))), [0] * len(SENTENCES))
     types = [gold.labels[label] for label in gold.label]

@@ -47,8 +47,8 @@ def make_objectives(model: MultiTaskModel, data: dict[str, Path]) -> list[Object
     spec = model.spec
     return [
         TopicObjective("tc", read_tc(str(data["tc"])), TOPICS),
-        EntityObjective("ner", read_ner(str(data["ner"])), spec.ner_types),
-        RelationObjective("re", read_re(str(data["re"])), RELATIONS, spec.mention_types),
+        EntityObjective("ner", read_ner(str(data["ner"])), spec.of["ner"].ner_types),
+        RelationObjective("re", read_re(str(data["re"])), RELATIONS, spec.of["ner"].mention_types),
         DependencyObjective("dp", read_dp(str(data["dp"])), DEPRELS),
     ]
 

@@ -1,57 +1,69 @@
 """One encoder with the heads of several tasks."""
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
-from klue_beam.transforms.models.nets.attention import BERT_LIKE
-from klue_beam.transforms.models.nets.heads import CharacterTagHead, DependencyHead, PairLayer, RelationHead, TopicHead
-from klue_beam.transforms.tasks.entity.tagging import bio_tags
 
 
 class MultiTaskModel(nn.Module):
-    """An encoder and a head for each task of its spec.
+    """An encoder and the heads of each task of its spec.
+
+    Each head is an attribute, called as its task calls it; so its weights are called in the model's folder.
 
     Args:
-      spec: tasks, labels and head sizes.
+      spec: tasks, and what each says of its heads.
       encoder: a Hugging Face encoder (BERT, RoBERTa, ELECTRA, …).
-      parser: a head for `dp` of another make, with DependencyHead's interface.
+      heads: by task, heads of another make that take the place of those that the task builds.
 
     Raises:
-      ValueError: if the spec asks for more pair layers than the encoder has layers.
+      ValueError: if a task cannot build its heads for this encoder, two tasks call heads by one name, or they read the
+        states of two lower layers.
     """
 
-    def __init__(self, spec: ModelSpec, encoder: Any, parser: nn.Module | None = None) -> None:
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Heads are found by their names, whatever their class."""
+
+    def __init__(
+        self, spec: ModelSpec, encoder: Any, heads: Mapping[str, Mapping[str, nn.Module]] | None = None
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.encoder: Any = encoder
-        size, n_layers = encoder.config.hidden_size, encoder.config.num_hidden_layers
-        if "re" in spec.tasks and not 0 <= spec.pair_layers <= n_layers:
+        self._names: dict[str, tuple[str, ...]] = {}
+        for name in spec.tasks:
+            given = (heads or {}).get(name)
+            built = TASKS[name].build_heads(spec.of[name], encoder.config) if given is None else given
+            if taken := [head for head in built if hasattr(self, head)]:
+                raise ValueError(
+                    f"A task must call its heads by names of their own, got {taken[0]!r} of {name}, which stands for "
+                    "another part of the model. Rename it in the task."
+                )
+            self._names[name] = tuple(built)
+            for head, module in built.items():
+                setattr(self, head, module)
+        depths = {TASKS[name].depth(spec.of[name]) for name in spec.tasks} - {0}
+        if len(depths) > 1:
             raise ValueError(
-                f"`pair_layers` must be from 0 to the encoder's {n_layers} layers, got {spec.pair_layers}. "
-                "Leave it out for the default of 2, or give 1 for an encoder of one layer."
+                f"The tasks of a model must read the states of one lower layer, got {len(depths)}: "
+                f"{', '.join(map(str, sorted(depths)))} layers below the top. Train the tasks apart."
             )
-        if "tc" in spec.tasks:
-            self.topic = TopicHead(size, len(spec.topics))
-        if "ner" in spec.tasks:
-            self.entity = CharacterTagHead(size, len(bio_tags(spec.ner_types)), spec.char_positions)
-            if spec.mention_types:
-                self.mention = CharacterTagHead(size, len(bio_tags(spec.mention_types)), spec.char_positions)
-        if "re" in spec.tasks:
-            self.relation = RelationHead(encoder.config, spec.pair_layers, len(spec.relations), spec.pair_context)
-        if "dp" in spec.tasks:
-            if parser is None:
-                parser = DependencyHead(size, spec.arc_size, spec.label_size, len(spec.deprels))
-            self.dependency: Any = parser
+        # Where no task of the model reads a lower layer, a student still learns from the states that `re` would read.
+        self.depth = max(depths or {TASKS[name].depth(said) for name, said in spec.of.items()})
 
-    def copy_pair_layers(self) -> None:
-        """Start the pair layers from the encoder's top layers, where these are laid out as BERT's."""
-        layers = getattr(getattr(self.encoder, "encoder", None), "layer", None)
-        if "re" in self.spec.tasks and self.encoder.config.model_type in BERT_LIKE and layers is not None:
-            for ours, theirs in zip(self.relation.layers, layers[len(layers) - self.spec.pair_layers :], strict=True):
-                cast("PairLayer", ours).copy_bert(theirs)
+    def heads_of(self, task: str) -> Mapping[str, nn.Module]:
+        """Give a task's heads by name, in the form that they run in now."""
+        return {name: getattr(self, name) for name in self._names[task]}
+
+    def start_heads(self) -> None:
+        """Give new heads weights of the encoder to begin training from, where their tasks do so."""
+        for task in self.spec.tasks:
+            TASKS[task].start_heads(self.heads_of(task), self.encoder)
 
     def encode(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Run the encoder.
@@ -60,11 +72,11 @@ class MultiTaskModel(nn.Module):
           input_ids, mask: Shape: (B, L).
 
         Returns:
-          The last hidden states and those below the layers that run again for pairs. Shape of both: (B, L, H).
+          The last hidden states and those `depth` layers below them. Shape of both: (B, L, H).
         """
         output = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
         states = output.hidden_states
-        return output.last_hidden_state, states[max(0, len(states) - 1 - self.spec.pair_layers)]
+        return output.last_hidden_state, states[max(0, len(states) - 1 - self.depth)]
 
     def forward(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Same as `encode`."""
@@ -74,9 +86,3 @@ class MultiTaskModel(nn.Module):
 def count_parameters(model: nn.Module) -> int:
     """Count a model's parameters, shared ones once."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def to_tensor(array: Any, device: torch.device) -> Tensor:
-    """Move a numpy array to the device; to a GPU from pinned memory, while the processor goes on."""
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

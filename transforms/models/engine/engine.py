@@ -10,9 +10,10 @@ from torch import Tensor
 
 from klue_beam.schemas.labels import ENTITY_TYPES
 from klue_beam.transforms.base.codepoints import Bools, Eojeols, Ints, ranges
-from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel, to_tensor
+from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.engine.relating import flatten_states, join_states, locate_pairs
 from klue_beam.transforms.models.engine.running import TokenBudget, run_packed
+from klue_beam.transforms.models.nets.tensors import to_tensor
 from klue_beam.transforms.models.text.batching import BATCH_COST_TOKENS, Windows, count_max_pieces, cut_windows
 from klue_beam.transforms.models.text.parts_of_speech import PosTagger
 from klue_beam.transforms.models.text.pieces import (
@@ -130,8 +131,9 @@ class MultiTaskEngine:
         self.budget = TokenBudget(token_budget, BATCH_COST_TOKENS[self.device.type])
         self.max_pairs = max_pairs
         spec = model.spec
-        self.entity_labels = (*spec.ner_types, *spec.mention_types)
-        self._transitions = np.array(spec.tag_transitions) if spec.tag_transitions else None
+        self.entity_labels = (*spec.of["ner"].ner_types, *spec.of["ner"].mention_types)
+        transitions = spec.of["ner"].tag_transitions
+        self._transitions = np.array(transitions) if transitions else None
         self.max_pieces = count_max_pieces(model.encoder, tokenizer)
         reads_tags = "dp" in self.tasks and getattr(model.dependency, "reads_tags", False)
         self._tagger = PosTagger() if reads_tags else None
@@ -213,13 +215,13 @@ class MultiTaskEngine:
         hidden: Tensor,
         found: _Found,
     ) -> None:
-        spec = self.model.spec
+        spec, calibration = self.model.spec.of["ner"], self.model.spec.calibration
         chars = index_chars(encoded, units, inputs.n_prefix)
         where = [to_tensor(column, self.device) for column in (chars.unit, chars.token, chars.nth)]
         tags = self._probabilities("ner", self.model.entity(hidden, *where))
         entities = decode_entities(tags, chars.unit, chars.char, spec.ner_types, self._transitions)
         entities = drop_unsure(entities, encoded.chars, spec.min_entity_score, spec.min_inside_score)
-        if "entity" in spec.calibration:
+        if "entity" in calibration:
             worth = self._probabilities("entity", torch.from_numpy(score_odds(entities.score)))[:, 1]
             entities = dataclasses.replace(entities, score=worth.astype(np.float32))
         if spec.mention_types:
@@ -254,7 +256,7 @@ class MultiTaskEngine:
         alive = ~np.isin(windows.units.text[unit], list(failures))
         unit, here, number = unit[alive], here.take(alive), number[alive]
         pairs = list_candidate_pairs(here, unit, self.max_pairs)
-        probabilities = np.zeros((len(pairs.subject), len(self.model.spec.relations)), dtype=np.float32)
+        probabilities = np.zeros((len(pairs.subject), len(self.model.spec.of["re"].relations)), dtype=np.float32)
         if len(pairs.subject):
             where, kept = self._locate(encoded, windows, states, unit, here, pairs.subject, pairs.object)
             shared = self.model.relation.project(kept)
@@ -309,7 +311,7 @@ class MultiTaskEngine:
             hidden[to_tensor(whole, self.device)], *(to_tensor(column, self.device) for column in columns)
         )
         log_arcs = torch.log_softmax(self._calibrated("arc", arcs), -1)
-        decode = decode_head_final if self.model.spec.head_final else decode_heads
+        decode = decode_head_final if self.model.spec.of["dp"].head_final else decode_heads
         heads = decode(log_arcs.cpu().numpy(), where.n_eojeols)
         chosen = to_tensor(heads, self.device)
         labels = self._probabilities("deprel", self.model.dependency.score_labels(dependents, candidates, chosen))
@@ -360,7 +362,7 @@ class MultiTaskEngine:
         return Annotations(topics, entities, relations, arcs, encoded.eojeols, flags, failures)
 
     def _assemble_topics(self, windows: Windows, found: _Found, failed: Bools) -> Topics:
-        labels = self.model.spec.topics
+        labels = self.model.spec.of["tc"].topics
         index = np.concatenate([np.zeros(0, dtype=np.int64), *(part[0] for part in found.topic)])
         probabilities = np.concatenate([np.zeros((0, len(labels)), np.float32), *(part[1] for part in found.topic)])
         weight = np.maximum(windows.core_end - windows.core_begin, 1)[index].astype(np.float32)
@@ -381,7 +383,7 @@ class MultiTaskEngine:
         alive = ~failed[text]
         text, subject, object_ = text[alive], pairs.subject[alive], pairs.object[alive]
         first = entities.offsets(len(failed))[text]
-        labels = self.model.spec.relations
+        labels = self.model.spec.of["re"].relations
         relations = decode_relations(pairs.probabilities[alive], text, subject - first, object_ - first, labels)
         return relations, cut & ~failed
 
@@ -393,7 +395,7 @@ class MultiTaskEngine:
         text = np.searchsorted(eojeols.offsets, columns[0][order], side="right") - 1
         order = order[~failed[text]]
         eojeol, head, label = (column[order] for column in columns)
-        return Arcs(self.model.spec.deprels, eojeol, head, label, score[order])
+        return Arcs(self.model.spec.of["dp"].deprels, eojeol, head, label, score[order])
 
 
 def require_finite(scores: Probabilities) -> Probabilities:

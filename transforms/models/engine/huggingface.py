@@ -19,7 +19,6 @@ from transformers import (
 from klue_beam.schemas.labels import RE_TYPE_TO_ENTITY_TYPE, RELATIONS, TOPICS
 from klue_beam.transforms.base.codepoints import Bools, Ints
 from klue_beam.transforms.models.checkpoints.folders import MODEL_FILES, OLD_WEIGHTS
-from klue_beam.transforms.models.checkpoints.multitask import to_tensor
 from klue_beam.transforms.models.engine.engine import (
     PLAIN_SENTENCE,
     Annotations,
@@ -30,6 +29,7 @@ from klue_beam.transforms.models.engine.engine import (
 from klue_beam.transforms.models.engine.marking import mark_pair, rejoin_words
 from klue_beam.transforms.models.engine.running import TokenBudget, run_packed
 from klue_beam.transforms.models.nets.precision import apply_precision
+from klue_beam.transforms.models.nets.tensors import to_tensor
 from klue_beam.transforms.models.text.batching import BATCH_COST_TOKENS, Windows, count_max_pieces, cut_windows
 from klue_beam.transforms.models.text.pieces import (
     EncodedTexts,

@@ -158,7 +158,9 @@ def load_parser(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
     tokenizer = load_tokenizer("dp", folder)
     weights = _read_weights(folder / PARSER_FILE)
     head = _build_head(2 * config.hidden_size, weights, folder)
-    model = MultiTaskModel(ModelSpec(name=folder.name, tasks=("dp",)), build_encoder(config), head)
+    model = MultiTaskModel(
+        ModelSpec(name=folder.name, tasks=("dp",)), build_encoder(config), {"dp": {"dependency": head}}
+    )
     named = {
         f"encoder.{name.removeprefix(_ENCODER_PREFIX)}" if name.startswith(_ENCODER_PREFIX) else f"dependency.{name}": w
         for name, w in weights.items()

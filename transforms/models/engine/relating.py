@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from klue_beam.transforms.base.codepoints import Ints, ranges
-from klue_beam.transforms.models.checkpoints.multitask import to_tensor
+from klue_beam.transforms.models.nets.tensors import to_tensor
 from klue_beam.transforms.models.text.pieces import EncodedTexts, Units, tokens_of_chars
 
 

@@ -1,6 +1,5 @@
 """Anyone's checkpoints: equal to plain transformers, one sentence at a time, and refused where they cannot serve."""
 
-import dataclasses
 import functools
 import json
 import shutil
@@ -381,12 +380,12 @@ def test_tag_schemes_map_types_to_klue() -> None:
 def check_entities(row: dict[str, Any], model: Any, hidden: torch.Tensor, offsets: list[tuple[int, int]]) -> None:
     """The entities of a row are those of its characters' most probable tags."""
     text, owner, seen, tags = row["text"], owners(offsets), Counter[int](), {}
-    names = [tag.replace("-", " ", 1) for tag in bio_tags(model.spec.ner_types)]
+    names = [tag.replace("-", " ", 1) for tag in bio_tags(model.spec.of["ner"].ner_types)]
     for char in sorted(c for c in owner if not text[c].isspace()):
         where = (torch.tensor([n]) for n in (0, owner[char], seen[owner[char]]))
         tags[char] = dict(zip(names, torch.softmax(model.entity(hidden, *where), -1)[0].tolist(), strict=True))
         seen[owner[char]] += 1
-    expected = spans_of(tags, model.spec.ner_types)
+    expected = spans_of(tags, model.spec.of["ner"].ner_types)
     assert [(e["label"], e["begin"], e["end"]) for e in row["entities"]] == [e[:3] for e in expected]
     np.testing.assert_allclose([e["score"] for e in row["entities"]], [e[3] for e in expected], atol=1e-4)
 
@@ -402,8 +401,8 @@ def check_relations(row: dict[str, Any], model: Any, lower: torch.Tensor, offset
             tokens = [owner[char] for e in (subject, object_) for char in (e["begin"], e["end"] - 1)]
             types = [ENTITY_TYPES.index(marker_type(e["label"])) for e in (subject, object_)]
             scores = torch.softmax(model.relation(lower[0], torch.tensor([[0, len(lower[0]), *tokens, *types]])), -1)[0]
-            if model.spec.relations[int(scores.argmax())] != "no_relation":
-                expected.append((i, j, model.spec.relations[int(scores.argmax())], float(scores.max())))
+            if model.spec.of["re"].relations[int(scores.argmax())] != "no_relation":
+                expected.append((i, j, model.spec.of["re"].relations[int(scores.argmax())], float(scores.max())))
     assert [(r["subject"], r["object"], r["label"]) for r in row["relations"]] == [e[:3] for e in expected]
     np.testing.assert_allclose([r["score"] for r in row["relations"]], [e[3] for e in expected], atol=1e-4)
 
@@ -412,7 +411,7 @@ def test_multi_task_engine_is_the_plain_forward_one_sentence_at_a_time(tmp_path:
     """Topics, entities, relations and arcs of packed batches are those of the model called on each sentence alone."""
     folder = tiny_checkpoint(tmp_path / "model")
     # Mentions alone have another path into the entities; without them these are KLUE-NER's.
-    dataclasses.replace(ModelSpec.load(folder), min_mention_score=1.1).save(folder)
+    ModelSpec.load(folder).change("ner", min_mention_score=1.1).save(folder)
     model, _ = load_model(folder)
     plain = AutoTokenizer.from_pretrained(folder)
     rows = run(TEXTS, models=dict.fromkeys(("tc", "ner", "re", "dp"), str(folder)), tasks=("tc", "ner", "re", "dp"))
@@ -447,7 +446,7 @@ def test_multi_task_engine_is_the_plain_forward_one_sentence_at_a_time(tmp_path:
         assert row["topic"]["score"] == pytest.approx(float(topic.max()), abs=1e-4)
         scores = arc[torch.arange(len(words)), chosen[0]] * deprel.max(-1).values
         np.testing.assert_allclose([a["score"] for a in row["dependencies"]], scores.numpy(), atol=1e-4)
-        labels = [model.spec.deprels[i] for i in deprel.argmax(-1).tolist()]
+        labels = [model.spec.of["dp"].deprels[i] for i in deprel.argmax(-1).tolist()]
         assert [a["deprel"] for a in row["dependencies"]] == labels
 
 
@@ -462,7 +461,7 @@ def test_entities_that_score_too_little_are_left_out(tmp_path: Path, field: str,
         return {entity["label"] for row in rows for entity in row["entities"]}
 
     before = labels()
-    dataclasses.replace(ModelSpec.load(folder), **{field: 1.1}).save(folder)
+    ModelSpec.load(folder).change("ner", **{field: 1.1}).save(folder)
     assert before & set(gone)
     assert labels()
     assert not labels() & set(gone)

@@ -113,8 +113,8 @@ def test_encoders_laid_out_like_bert_lend_their_layers(kind: str) -> None:
     """The pair layers of a new model over RoBERTa and ELECTRA start from its top layers, too."""
     tokenizer, make_config = KINDS[kind]
     encoder = AutoModel.from_config(make_config(vocab_size=len(tokenizer())))
-    model = MultiTaskModel(ModelSpec(name="new", tasks=("re",), pair_layers=1), encoder)
-    model.copy_pair_layers()
+    model = MultiTaskModel(ModelSpec(name="new", tasks=("re",)).change("re", pair_layers=1), encoder)
+    model.start_heads()
     theirs = encoder.encoder.layer[-1]
     assert torch.equal(model.relation.layers[0].query.weight, theirs.attention.self.query.weight)
     assert torch.equal(model.relation.layers[0].down.weight, theirs.output.dense.weight)
