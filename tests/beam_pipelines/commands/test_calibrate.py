@@ -1,6 +1,5 @@
 """`klue-beam calibrate`: labelled rows in, a model folder whose spec holds what was fitted."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -86,7 +85,7 @@ def test_a_wrong_value_changes_nothing(
 
 def test_a_model_without_mentions_has_no_bias_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     alone = tiny_checkpoint(tmp_path / "alone", tasks=("tc",))
-    dataclasses.replace(ModelSpec.load(alone), mention_types=()).save(alone)
+    ModelSpec.load(alone).change("ner", mention_types=()).save(alone)
     assert main(["--model", str(alone), "--tc_data", str(write_all(tmp_path)["tc"]), "--mention_bias", "-1"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "must be of a model with `mention_types`, got (). Leave them out." in said
