@@ -13,6 +13,7 @@ from rich.console import Console
 from klue_beam.beam_pipelines.commands.base import OK
 from klue_beam.schemas.config import require
 from klue_beam.schemas.labels import NO_RELATION
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
@@ -21,7 +22,7 @@ from klue_beam.transforms.models.text.batching import count_max_pieces
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.base import Calibration
 from klue_beam.transforms.tasks.dependency.head_final import are_head_final
-from klue_beam.transforms.tasks.gold import READERS, halve_examples, read_dp, read_ner, split_dependency_examples
+from klue_beam.transforms.tasks.gold import halve_examples, split_held_out
 from klue_beam.transforms.training.calibration import calibrate
 from klue_beam.transforms.training.entity_fit import fit_entities
 from klue_beam.transforms.training.objectives import (
@@ -118,7 +119,7 @@ def fit(
     model.spec = dataclasses.replace(spec, calibration={**spec.calibration, **fitted})
     if ner_data is None:
         return model.spec
-    return fit_entities(model, tokenizer, halve_examples(read_ner(ner_data))[0])
+    return fit_entities(model, tokenizer, halve_examples(TASKS["ner"].read_gold(ner_data))[0])
 
 
 def list_short_texts(texts: Sequence[str], model: MultiTaskModel, tokenizer: TextTokenizer) -> Ints:
@@ -149,10 +150,10 @@ def load_half(task: str, path: str, spec: ModelSpec) -> Objective:
       path: a file in KLUE's format.
       spec: gives the label sets.
     """
+    rows, held_out = list(TASKS[task].read_gold(path)), TASKS[task].held_out
+    examples: list[Any] = halve_examples(split_held_out(rows, held_out)[1] if held_out is not None else rows)[0]
     if task == "dp":
-        trees = halve_examples(split_dependency_examples(read_dp(path))[1])[0]
-        return DependencyObjective("dp", trees, spec.of["dp"].deprels)
-    examples: list[Any] = halve_examples(list(READERS[task](path)))[0]
+        return DependencyObjective("dp", examples, spec.of["dp"].deprels)
     if task == "tc":
         return TopicObjective("tc", examples, spec.of["tc"].topics)
     if task == "ner":

@@ -1,6 +1,7 @@
-"""`klue-beam evaluate`: score a model on a file of KLUE with the transforms that annotate uses."""
+"""`klue-beam evaluate`: score a model on labelled rows with the transforms that annotate uses."""
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,9 +13,8 @@ NAME: Final = "evaluate"
 
 ROWS: Final[Mapping[str, str]] = {
     "all": "all rows of the file",
-    "held_out": "of KLUE-DP, the fifth of the rows that `train` leaves out: trained on the other rows of the official "
-    "dev set, a model has no official dev score",
-    "first_half": "a fixed half of the rows (of KLUE-DP, of the held-out ones), which `calibrate` fits on",
+    "held_out": "of a task of whose rows `train` leaves some out, these",
+    "first_half": "a fixed half of the rows (of the held-out ones, where there are such), which `calibrate` fits on",
     "second_half": "the other half, which `calibrate` never sees",
 }
 """Which of a file's rows can be scored. Both splits go by a seeded hash of the sentence."""
@@ -24,18 +24,22 @@ def make_parser() -> CommandParser:
     """Describe the command line."""
     parser = CommandParser(
         NAME,
-        "Score a model on a file in KLUE's official format, by KLUE's metrics.",
+        "Score a model on a file of labelled rows: KLUE's own, by KLUE's metrics, or yours.",
         ["klue-beam evaluate --task ner --data klue-ner-v1.1_dev.tsv --model small --json ner.json"],
-        notes="Every option of Apache Beam is taken too, as --runner.",
+        notes=_describe_files() + "\n\nEvery option of Apache Beam is taken too, as --runner.",
     )
     parser.add_argument("--task", required=True, choices=TASKS, help="what the file is of")
-    parser.add_argument("--data", required=True, metavar="FILE", help="the labelled file; .gz .bz2 .xz .zst are read")
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="FILE",
+        help="the labelled file, in UTF-8; .gz .bz2 .xz .zst are read as they are",
+    )
     parser.add_argument(
         "--rows",
         choices=tuple(ROWS),
-        help="which rows to score: "
-        + "; ".join(f"{name}: {note}" for name, note in ROWS.items())
-        + " (default: held_out for dp, all for the others)",
+        default="all",
+        help="which rows to score: " + "; ".join(f"{name}: {note}" for name, note in ROWS.items()),
     )
     parser.add_argument("--model", default="small", metavar="NAME", help="embedded model or folder")
     for task in TASKS:
@@ -61,6 +65,15 @@ def make_parser() -> CommandParser:
     return parser
 
 
+def _describe_files() -> str:
+    """Say what a file of each task may hold."""
+    lines = ["What the file holds is told by its content:"]
+    for name, task in TASKS.items():
+        if name in task.data:
+            lines += textwrap.wrap(f"{name}: {task.data[name]}", 100, initial_indent="  ", subsequent_indent="      ")
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `klue-beam evaluate`.
 
@@ -76,16 +89,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(argv: Sequence[str] | None) -> int:
     parser = make_parser()
     options, flags = parser.parse_known_args(argv)
-    rows = options.rows or ("held_out" if options.task == "dp" else "all")
     require(
-        rows != "held_out" or options.task == "dp",
-        "`--rows held_out` must go with the task dp",
+        options.rows != "held_out" or TASKS[options.task].held_out is not None,
+        "`--rows held_out` must go with a task of whose rows `train` leaves some out, "
+        + ", ".join(name for name, task in TASKS.items() if task.held_out is not None),
         options.task,
-        "Only its rows are split for training; leave the option out.",
+        "All its rows are learnt; leave the option out.",
     )
     require(options.threads >= 1, "`--threads` must be at least 1", options.threads, "Leave it out.")
+    if options.json:
+        folder = os.path.dirname(os.path.abspath(options.json))
+        require(os.path.isdir(folder), "`--json` must be a file in a folder that is there", options.json, "Make it.")
     check_files([options.data])
     if flags:
         load(NAME, "klue_beam.beam_pipelines.commands.beam").check_beam_flags(flags, NAME, parser.option_names)
-    code: int = load(NAME, "klue_beam.beam_pipelines.commands.evaluation_run").run(options, flags, rows, ROWS[rows])
+    code: int = load(NAME, "klue_beam.beam_pipelines.commands.evaluation_run").run(options, flags, ROWS[options.rows])
     return code

@@ -5,50 +5,34 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from klue_beam.beam_pipelines.commands.base import OK
-from klue_beam.beam_pipelines.graphs.gold import run_annotation, run_gold_pairs
+from klue_beam.beam_pipelines.graphs.gold import run_annotation, run_answers
 from klue_beam.beam_pipelines.views.report import draw_report
 from klue_beam.schemas.config import ModelConfig, require
-from klue_beam.schemas.labels import NO_RELATION, RELATIONS
-from klue_beam.transforms.evaluation.scoring import (
-    Report,
-    ScoredArc,
-    ScoredMention,
-    score_dependencies,
-    score_entities,
-    score_relations,
-    score_topics,
-)
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.folders import resolve_folder
 from klue_beam.transforms.models.engine.huggingface import find_checkpoint, read_labels
 from klue_beam.transforms.models.engine.resolving import resolve_models
-from klue_beam.transforms.tasks.gold import (
-    READERS,
-    DependencyExample,
-    EntityExample,
-    Mention,
-    RelationExample,
-    TopicExample,
-    halve_examples,
-    split_dependency_examples,
-)
+from klue_beam.transforms.tasks.base import Task
+from klue_beam.transforms.tasks.gold import AnyExample, halve_examples, split_held_out
+from klue_beam.transforms.tasks.output import order_tasks
+from klue_beam.transforms.tasks.report import Report
 
 
-def run(options: argparse.Namespace, flags: Sequence[str], rows: str, note: str) -> int:
+def run(options: argparse.Namespace, flags: Sequence[str], note: str) -> int:
     """Score a model and draw what it reaches.
 
     Args:
       options: of the command, checked.
       flags: those that are Beam's.
-      rows: which rows of the file.
-      note: what these are, for the report.
+      note: which rows of the file are scored, in words.
 
     Returns:
       The exit code.
@@ -59,28 +43,28 @@ def run(options: argparse.Namespace, flags: Sequence[str], rows: str, note: str)
       RuntimeError: if the pipeline failed.
     """
     out, err = Console(), Console(stderr=True)
-    config = resolve_models(to_model_config(options, (options.task,)))
-    if options.task == "re":
-        require_relations(config.models["re"])
-    examples = choose_rows(options.task, rows, READERS[options.task](options.data))
+    task: Task = TASKS[options.task]
+    config = resolve_models(to_model_config(options, (task.name,)))
+    model = config.models[task.name]
+    if resolve_folder(model) is None:
+        task.check_scorable(lambda: read_labels(task.name, find_checkpoint(model)), f"{task.name}_model")
+    examples = choose_rows(task, options.rows, task.read_gold(options.data))
     require(bool(examples), "The file must hold a row to score", options.data, "Check --data and --rows.")
     work = tempfile.TemporaryDirectory(dir=options.work_dir)
     with work as folder, err.status(f"Annotating {len(examples):,} rows"):
-        report = evaluate(options, flags, config, examples, folder, err)
-    name = config.models[options.task]
-    draw_report(out, options.task, f"{name} on {options.data}", note, report)
+        report = evaluate(options, flags, config, task, examples, folder, err)
+    draw_report(out, task, f"{model} on {options.data}", _describe_rows(task, options.rows, note), report)
     if options.json:
-        fields = {"task": options.task, "data": options.data, "rows": report.rows, "model": name}
+        fields = {"task": task.name, "data": options.data, "rows": report.rows, "model": model}
         text = json.dumps(fields | scores_of(report), ensure_ascii=False, indent=1)
         Path(options.json).write_text(text + "\n", encoding="utf-8")
     return OK
 
 
 def scores_of(report: Report) -> dict[str, Any]:
-    """Give the scores that the JSON has: metrics, details, and the recall of mentions by type; null for no number."""
-    scores = {name: _or_null(values) for name, values in (("metrics", report.metrics), ("details", report.details))}
-    mentions = [_or_null(row._asdict()) for row in report.mentions]
-    return scores | ({"mentions": mentions} if mentions else {})
+    """Give the scores that the JSON has: metrics, details, and the task's further tables; null for no number."""
+    scores: dict[str, Any] = {"metrics": _or_null(report.metrics), "details": _or_null(report.details)}
+    return scores | {table.name: [_or_null(row._asdict()) for row in table.rows] for table in report.further}
 
 
 def _or_null(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,28 +72,22 @@ def _or_null(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
 
 
-def require_relations(model: str) -> None:
-    """Refuse a model that has none of the relations that KLUE-RE's rows have.
-
-    Raises:
-      ValueError: if so.
-    """
-    labels = RELATIONS if resolve_folder(model) is not None else read_labels("re", find_checkpoint(model))
-    require(
-        bool(set(labels) & set(RELATIONS)),
-        "`--re_model` must have relations of KLUE-RE to be scored on its rows",
-        ", ".join(labels[:3]),
-        "Name them in its id2label as KLUE does, per:title for instance.",
-    )
-
-
-def choose_rows(task: str, rows: str, examples: Sequence[Any]) -> Sequence[Any]:
-    """Take the examples that one of ROWS names."""
+def choose_rows(task: Task, rows: str, examples: Sequence[AnyExample]) -> Sequence[AnyExample]:
+    """Take the examples that `--rows` names."""
     if rows == "all":
         return examples
-    if task == "dp":
-        examples = split_dependency_examples(examples)[1]
+    if task.held_out is not None:
+        examples = split_held_out(examples, task.held_out)[1]
     return examples if rows == "held_out" else halve_examples(examples)[rows == "second_half"]
+
+
+def _describe_rows(task: Task, rows: str, note: str) -> str:
+    """Say which rows were scored, and where `train` learns only some of a file's, which."""
+    if task.held_out is None:
+        return note
+    if rows == "all":
+        return f"{note}; a model trained on this file has learnt most of them (`--rows held_out`: the others)"
+    return task.held_out.note if rows == "held_out" else f"{note}; held out is {task.held_out.note}"
 
 
 def to_model_config(options: argparse.Namespace, tasks: tuple[str, ...]) -> ModelConfig:
@@ -132,6 +110,7 @@ def evaluate(
     options: argparse.Namespace,
     flags: Sequence[str],
     config: ModelConfig,
+    task: Task,
     examples: Sequence[Any],
     folder: str,
     err: Console,
@@ -142,63 +121,29 @@ def evaluate(
       options: of the command.
       flags: those that are Beam's.
       config: what `resolve_models` gave for the task.
+      task: of the rows.
       examples: gold rows of the task.
       folder: where the pipeline may leave its results.
       err: told of what is left out.
     """
-    if options.task != "re":
-        rows = run_annotation(flags, config, examples, os.path.join(folder, "rows"), options.threads)
-        return _SCORERS[options.task](examples, rows)
-    probabilities = run_gold_pairs(flags, config, examples, os.path.join(folder, "pairs"), options.threads)
+    prefix = os.path.join(folder, "rows")
+    if not task.asks_gold:
+        everything = resolve_models(to_model_config(options, with_needs(task))) if task.needs else config
+        return task.score(examples, run_annotation(flags, everything, examples, prefix, options.threads))
+    answers = run_answers(flags, config, task.name, examples, os.path.join(folder, "answers"), options.threads)
     try:
-        both = resolve_models(to_model_config(options, ("ner", "re")))
+        everything = resolve_models(to_model_config(options, with_needs(task)))
     except ValueError as error:
         err.print(Text(f"The end-to-end score is left out: {error}"), soft_wrap=True)
-        return score_relations(examples, probabilities)
-    rows = run_annotation(flags, both, examples, os.path.join(folder, "rows"), options.threads)
-    entities = [[entity for row in here for entity in _entities(row)] for here in rows]
-    found = [_relation_of_gold_pair(example, here) for example, here in zip(examples, rows, strict=True)]
-    return score_relations(examples, probabilities, found, entities)
+        return task.score_answers(examples, answers, None)
+    return task.score_answers(examples, answers, run_annotation(flags, everything, examples, prefix, options.threads))
 
 
-def _entities(row: Mapping[str, Any]) -> list[ScoredMention]:
-    """Read a row's entities, with offsets in the document."""
-    begin = row["begin"]
-    return [
-        ScoredMention(Mention(begin + entity["begin"], begin + entity["end"], entity["label"]), entity["score"])
-        for entity in row["entities"] or ()
-    ]
-
-
-def _relation_of_gold_pair(example: RelationExample, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Give the relation found between entities with the very spans of the gold pair, or no_relation."""
-    for row in rows:
-        spans = [(entity.mention.begin, entity.mention.end) for entity in _entities(row)]
-        for relation in row["relations"] or ():
-            if (spans[relation["subject"]], spans[relation["object"]]) == (example.subject[:2], example.object[:2]):
-                return str(relation["label"])
-    return NO_RELATION
-
-
-def _score_topics(examples: Sequence[TopicExample], rows: Sequence[Sequence[Mapping[str, Any]]]) -> Report:
-    topics = [here[0]["topic"] if here else None for here in rows]
-    return score_topics(examples, [(topic["label"], topic["score"]) if topic else None for topic in topics])
-
-
-def _score_entities(examples: Sequence[EntityExample], rows: Sequence[Sequence[Mapping[str, Any]]]) -> Report:
-    return score_entities(examples, [[entity for row in here for entity in _entities(row)] for here in rows])
-
-
-def _score_dependencies(examples: Sequence[DependencyExample], rows: Sequence[Sequence[Mapping[str, Any]]]) -> Report:
-    trees = [here[0]["dependencies"] if here else None for here in rows]
-    return score_dependencies(
-        examples,
-        [[ScoredArc(arc["head"], arc["deprel"], arc["score"]) for arc in tree] if tree else None for tree in trees],
-    )
-
-
-_SCORERS: Final[Mapping[str, Callable[[Any, Any], Report]]] = {
-    "tc": _score_topics,
-    "ner": _score_entities,
-    "dp": _score_dependencies,
-}
+def with_needs(task: Task) -> tuple[str, ...]:
+    """Name a task and all that it needs, in the order in which they run."""
+    names, fresh = {task.name}, [task]
+    while fresh:
+        needed = set(fresh.pop().needs) - names
+        names |= needed
+        fresh += [TASKS[name] for name in needed]
+    return order_tasks(names)

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from klue_beam.transforms.evaluation.scoring import Report
 from klue_beam.transforms.models.checkpoints.folders import is_embedded
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel, count_parameters
 from klue_beam.transforms.models.checkpoints.spec import SPEC_FILE
+from klue_beam.transforms.tasks.report import Report
 from klue_beam.transforms.training.config import TrainConfig
 
 CARD_FILE: Final = "README.md"

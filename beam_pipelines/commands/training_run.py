@@ -17,11 +17,11 @@ from klue_beam.beam_pipelines.commands.training_setup import (
     load_teacher,
     start_model,
 )
-from klue_beam.transforms.evaluation.scoring import Report
 from klue_beam.transforms.models.checkpoints.checkpoint import save_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel, count_parameters
 from klue_beam.transforms.models.nets.precision import choose_device
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.report import Report
 from klue_beam.transforms.training.config import TrainConfig
 from klue_beam.transforms.training.dev_scores import score_dev_rows
 from klue_beam.transforms.training.trainer import STATE_FILE, BatchPlan, Step, train

@@ -15,6 +15,7 @@ from klue_beam.beam_pipelines.commands.inputs import format_of
 from klue_beam.beam_pipelines.commands.train import SCRATCH, SCRATCH_LAYERS
 from klue_beam.schemas.config import ReadConfig, require
 from klue_beam.schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.checkpoint import check_embeddings, load_encoder, load_model
 from klue_beam.transforms.models.checkpoints.folders import hash_folder, resolve_folder
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
@@ -22,15 +23,8 @@ from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.nets.heads import DependencyHead
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.entity import EntitySpec
-from klue_beam.transforms.tasks.gold import (
-    READERS,
-    EntityExample,
-    read_dp,
-    read_ner,
-    read_re,
-    read_tc,
-    split_dependency_examples,
-)
+from klue_beam.transforms.tasks.entity.gold import EntityExample
+from klue_beam.transforms.tasks.gold import split_held_out
 from klue_beam.transforms.tasks.relation import PAIR_LAYERS, RelationSpec
 from klue_beam.transforms.training.distillation import TextObjective, check_teacher
 from klue_beam.transforms.training.objectives import (
@@ -200,21 +194,21 @@ def load_objectives(
     spec = model.spec
     objectives: list[Objective] = []
     if "tc" in tasks:
-        objectives.append(TopicObjective("tc", read_tc(data["tc"]), spec.of["tc"].topics))
+        objectives.append(TopicObjective("tc", TASKS["tc"].read_gold(data["tc"]), spec.of["tc"].topics))
     if "ner" in tasks:
-        gold = read_ner(data["ner"])
+        gold = TASKS["ner"].read_gold(data["ner"])
         objectives.append(EntityObjective("ner", gold, spec.of["ner"].ner_types))
         if "ner_raw" in data and "ner_forms" in data:
             weak = _weak_entities(data, gold, folder)
             objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
     if "re" in tasks:
-        rows = swap_mentions(read_re(data["re"]), swap_share, seed)
+        rows = swap_mentions(TASKS["re"].read_gold(data["re"]), swap_share, seed)
         if pair_context_chars is not None:
             rows = [keep_around_pair(row, pair_context_chars) for row in rows]
         objectives.append(RelationObjective("re", rows, spec.of["re"].relations, spec.of["ner"].mention_types))
     if "dp" in tasks:
-        trees = read_dp(data["dp"])
-        trees = split_dependency_examples(trees)[0] if hold_out_dp else trees
+        trees = TASKS["dp"].read_gold(data["dp"])
+        trees = split_held_out(trees, TASKS["dp"].held_out)[0] if hold_out_dp else trees
         objectives.append(DependencyObjective("dp", trees, DEPRELS))
         if "dp_aux" in data:
             others = read_head_final(data["dp_aux"])
@@ -251,8 +245,9 @@ def load_dev_rows(files: Mapping[str, str], n_rows: int, seed: int) -> dict[str,
     """
     chosen = {}
     for task, path in files.items():
-        rows = list(READERS[task](path))
-        rows = list(split_dependency_examples(rows)[1]) if task == "dp" else rows
+        rows = list(TASKS[task].read_gold(path))
+        held_out = TASKS[task].held_out
+        rows = split_held_out(rows, held_out)[1] if held_out is not None else rows
         order = np.sort(np.random.default_rng(seed).permutation(len(rows))[:n_rows])
         chosen[task] = [rows[i] for i in order]
     return chosen

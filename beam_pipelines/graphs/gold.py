@@ -6,27 +6,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from klue_beam.schemas.config import ModelConfig
 from klue_beam.schemas.document import DOCUMENT
-from klue_beam.schemas.labels import RELATIONS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.shard import Chunk, ChunkKey, Tally
 from klue_beam.transforms.annotate.sentences import Annotate
-from klue_beam.transforms.evaluation.gold_pairs import score_gold_pairs
-from klue_beam.transforms.evaluation.metrics import Floats
 from klue_beam.transforms.models.engine.loading import share_engines
 from klue_beam.transforms.split.sentences import SplitSentences
-from klue_beam.transforms.tasks.gold import DependencyExample, EntityExample, RelationExample, TopicExample
-
-Example = TopicExample | EntityExample | RelationExample | DependencyExample
+from klue_beam.transforms.tasks.gold import Example
 
 DOCUMENTS_PER_CHUNK: Final = 512
-PAIRS_PER_BUNDLE: Final = 512
+EXAMPLES_PER_BUNDLE: Final = 512
 
 
 def run_annotation(
@@ -57,43 +52,43 @@ def run_annotation(
     return rows
 
 
-def run_gold_pairs(
-    flags: Sequence[str], config: ModelConfig, examples: Sequence[RelationExample], prefix: str, threads: int
-) -> Floats:
-    """Score the gold pair of each example, its entities given.
+def run_answers(
+    flags: Sequence[str], config: ModelConfig, task: str, examples: Sequence[Any], prefix: str, threads: int
+) -> list[Any]:
+    """Ask the models of annotate what a task asks about labelled rows, see `Task.answer`.
 
     Returns:
-      As `score_gold_pairs` gives it. Shape: (n_rows, n_relations).
+      The answer for each example.
     """
     numbered = list(enumerate(examples))
-    bundles = [numbered[begin : begin + PAIRS_PER_BUNDLE] for begin in range(0, len(numbered), PAIRS_PER_BUNDLE)]
+    bundles = [numbered[begin : begin + EXAMPLES_PER_BUNDLE] for begin in range(0, len(numbered), EXAMPLES_PER_BUNDLE)]
     with _pipeline(flags) as pipeline:
         _ = (
             pipeline
             | beam.Create(bundles)
             | beam.Reshuffle()
-            | "ScoreGoldPairs" >> beam.ParDo(_ScoreGoldPairs(config, threads)).with_output_types(str)
+            | "AskAboutRows" >> beam.ParDo(_AskAboutRows(config, task, threads)).with_output_types(str)
             | beam.io.WriteToText(prefix)
         )
-    probabilities = np.full((len(examples), len(RELATIONS)), np.nan)
+    answers: list[Any] = [None] * len(examples)
     for line in _read_lines(prefix):
-        probabilities[line["row"]] = line["probabilities"]
-    return probabilities
+        answers[line["row"]] = line["answer"]
+    return answers
 
 
-class _ScoreGoldPairs(beam.DoFn):
-    """Asks the very engines of annotate for the relation between two given entities of a sentence."""
+class _AskAboutRows(beam.DoFn):
+    """Asks the very engine of annotate that serves the task."""
 
-    def __init__(self, config: ModelConfig, threads: int) -> None:
-        self._config, self._threads = config, threads
+    def __init__(self, config: ModelConfig, task: str, threads: int) -> None:
+        self._config, self._task, self._threads = config, task, threads
 
     def setup(self) -> None:
         (self._engine,) = share_engines(self._config, self._threads)
 
-    def process(self, bundle: Sequence[tuple[int, RelationExample]]) -> Iterator[str]:
-        rows = score_gold_pairs(self._engine, [example for _, example in bundle])
-        for (number, _), probabilities in zip(bundle, rows.tolist(), strict=True):
-            yield json.dumps({"row": number, "probabilities": probabilities})
+    def process(self, bundle: Sequence[tuple[int, Any]]) -> Iterator[str]:
+        answers = TASKS[self._task].answer(self._engine, [example for _, example in bundle])
+        for (number, _), answer in zip(bundle, answers, strict=True):
+            yield json.dumps({"row": number, "answer": answer})
 
 
 def _pipeline(flags: Sequence[str]) -> beam.Pipeline:

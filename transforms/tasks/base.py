@@ -12,7 +12,7 @@ transformers is imported inside the method that uses it.
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import pyarrow as pa
@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # torch and rich take a second to import; a task is described
     from rich.console import RenderableType
     from rich.text import Text
     from torch import nn
+
+    from klue_beam.transforms.tasks.report import Report, Rows
 
 
 class Flag(NamedTuple):
@@ -106,6 +108,19 @@ class Findings(Protocol):
         ...
 
 
+class HeldOut(NamedTuple):
+    """A share of a task's own data set that `train` leaves out, so that scores can be quoted on it.
+
+    Attributes:
+      seed, share: of `split_examples` in gold.py.
+      note: which rows these are and why, for the help of `--rows`.
+    """
+
+    seed: str
+    share: float
+    note: str
+
+
 class Label(NamedTuple):
     """One label of an annotated row, for telling how far two annotations agree.
 
@@ -159,8 +174,11 @@ class Task(abc.ABC):
       query_item: what one item of the column's list is called in a query that counts them by label; empty for none.
       data: data sets that `train` takes for it, by name, the first one its own, each with what it is; empty for a task
         that cannot be learnt.
+      held_out: the share of its own data set that `train` leaves out; None to train on all rows.
+      asks_gold: whether scores hang on what `answer` asks a model, too.
       metrics: what its scores are called, by their names in a Report.
-      published: by metric, what is known of other models, in percent.
+      published: by metric, what KLUE-BERT-base reaches on the official development set, in percent: Park et al., 2021,
+        https://arxiv.org/abs/2105.09680.
     """
 
     name: ClassVar[str]
@@ -181,6 +199,8 @@ class Task(abc.ABC):
     query_value: ClassVar[str] = ""
     query_item: ClassVar[str] = ""
     data: ClassVar[Mapping[str, str]] = {}
+    held_out: ClassVar[HeldOut | None] = None
+    asks_gold: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, str]] = {}
     published: ClassVar[Mapping[str, float]] = {}
 
@@ -265,24 +285,55 @@ class Task(abc.ABC):
     # What it learns from, and how well it has learnt.
 
     def read_gold(self, path: str) -> Sequence[Any]:
-        """Read labelled rows; each has `guid` and `text`.
+        """Read labelled rows; each is an Example of gold.py, with `guid` and `text`.
 
         Raises:
           ValueError: if the file is malformed; the message has the path and the line.
+          OSError: if it cannot be read.
         """
         raise NotImplementedError(f"The task {self.name} reads no labelled rows.")
 
-    def score(self, examples: Sequence[Any], rows: Sequence[Sequence[Mapping[str, Any]]]) -> Any:
+    def check_scorable(self, read_labels: Callable[[], Sequence[str]], option: str) -> None:  # noqa: B027 - most take any
+        """Refuse a checkpoint whose labels have nothing in common with those of labelled rows.
+
+        Args:
+          read_labels: gives the checkpoint's.
+          option: what the model was given for, as the user calls it.
+
+        Raises:
+          ValueError: if so.
+        """
+
+    def answer(self, engine: Any, examples: Sequence[Any]) -> Sequence[Any]:
+        """Ask a model about gold rows what running text does not tell, where `asks_gold`.
+
+        Args:
+          engine: with the task; transforms.models.engine has it.
+          examples: what `read_gold` gave.
+
+        Returns:
+          One value for each example, of JSON types, for `score_answers`.
+        """
+        raise NotImplementedError(f"The task {self.name} asks nothing about labelled rows.")
+
+    def score(self, examples: Sequence[Any], rows: "Rows") -> "Report":
         """Score annotated rows.
 
         Args:
-          examples: what `read_gold` gave.
+          examples: what `read_gold` gave; at least one.
           rows: for each example, the rows that its text was annotated with, as `to_pylist` gives them.
-
-        Returns:
-          A Report.
         """
         raise NotImplementedError(f"The task {self.name} has no scores.")
+
+    def score_answers(self, examples: Sequence[Any], answers: Sequence[Any], rows: "Rows | None") -> "Report":
+        """Score what was answered and annotated rows, where `asks_gold`; `score` is not asked then.
+
+        Args:
+          examples: what `read_gold` gave; at least one.
+          answers: what `answer` gave.
+          rows: as `score` takes them; None where no model finds what the task needs.
+        """
+        raise NotImplementedError(f"The task {self.name} asks nothing about labelled rows.")
 
     def objectives(self, data: Mapping[str, str], run: Any) -> Sequence[Any]:
         """Read the data sets of a training run.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from klue_beam.schemas.labels import NER_TYPES
-from klue_beam.transforms.tasks.gold import NER_TAGS, EntityExample
+from klue_beam.transforms.tasks.entity.gold import NER_TAGS, EntityExample
 
 FormTable = Mapping[str, Mapping[str, int]]
 """For each surface form, how often it was tagged with each fine label; a label's first two letters are its type."""

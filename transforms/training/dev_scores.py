@@ -3,22 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
-from klue_beam.transforms.evaluation.gold_pairs import score_gold_pairs
-from klue_beam.transforms.evaluation.scoring import (
-    Report,
-    ScoredArc,
-    ScoredMention,
-    score_dependencies,
-    score_entities,
-    score_relations,
-    score_topics,
-)
+from klue_beam.schemas.registry import TASKS
+from klue_beam.schemas.sentence import SENTENCE
+from klue_beam.transforms.annotate.sentences import annotate
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.engine.engine import Annotations, MultiTaskEngine
+from klue_beam.transforms.models.engine.engine import MultiTaskEngine
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.gold import Mention
+from klue_beam.transforms.tasks.base import Task
+from klue_beam.transforms.tasks.gold import Example
+from klue_beam.transforms.tasks.report import Report
 from klue_beam.transforms.training.objectives import device_of
 
 
@@ -27,40 +22,39 @@ def score_dev_rows(
 ) -> dict[str, Report]:
     """Run the engine of annotate over labelled rows and score what comes out.
 
+    Of a task that asks about gold rows, what they tell is scored, and nothing end to end.
+
     Args:
-      model: in evaluation mode.
+      model: in evaluation mode, with every task that one of these needs.
       tokenizer: the model's.
-      examples: rows of each task, as klue_beam.transforms.tasks.gold reads them.
+      examples: rows of each task, as its `read_gold` gives them.
     """
     reports = {}
-    for task, rows in examples.items():
-        engine = MultiTaskEngine(model, tokenizer, [task], token_budget=4096, max_pairs=64, device=device_of(model))
-        if task == "re":
-            reports[task] = score_relations(rows, score_gold_pairs(engine, rows))
-            continue
-        found = engine.annotate([row.text for row in rows])
-        reports[task] = _score(task, rows, found)
+    for name, rows in examples.items():
+        task: Task = TASKS[name]
+        tasks = [name] if task.asks_gold else [*task.needs, name]
+        engine = MultiTaskEngine(model, tokenizer, tasks, token_budget=4096, max_pairs=64, device=device_of(model))
+        if task.asks_gold:
+            reports[name] = task.score_answers(rows, task.answer(engine, rows), None)
+        else:
+            annotated, _ = annotate(_sentences(rows), [engine])
+            reports[name] = task.score(rows, [[row] for row in annotated.to_pylist()])
     return reports
 
 
-def _score(task: str, rows: Sequence[Any], found: Annotations) -> Report:
-    if task == "tc" and found.topics is not None:
-        labels, topics = found.topics.labels, found.topics
-        pairs = zip(topics.label.tolist(), topics.score.tolist(), strict=True)
-        return score_topics(rows, [(labels[label], score) if label >= 0 else None for label, score in pairs])
-    if task == "ner" and found.entities is not None:
-        entities: list[list[ScoredMention]] = [[] for _ in rows]
-        these = found.entities
-        spans = zip(these.text.tolist(), these.begin.tolist(), these.end.tolist(), strict=True)
-        for (text, begin, end), label, score in zip(spans, these.label.tolist(), these.score.tolist(), strict=True):
-            entities[text].append(ScoredMention(Mention(begin, end, these.labels[label]), score))
-        return score_entities(rows, entities)
-    if task == "dp" and found.arcs is not None and found.eojeols is not None:
-        trees: list[list[ScoredArc]] = [[] for _ in rows]
-        arcs = found.arcs
-        texts = np.searchsorted(found.eojeols.offsets, arcs.eojeol, side="right") - 1
-        columns = zip(texts.tolist(), arcs.head.tolist(), arcs.label.tolist(), arcs.score.tolist(), strict=True)
-        for text, head, label, score in columns:
-            trees[text].append(ScoredArc(head, arcs.labels[label], score))
-        return score_dependencies(rows, trees)
-    raise ValueError(f"A task must be one of tc, ner, re, dp, got {task!r}.")
+def _sentences(examples: Sequence[Example]) -> pa.RecordBatch:
+    """Take each example's text as one sentence."""
+    texts = [example.text for example in examples]
+    n_rows = len(texts)
+    columns = {
+        "doc_id": [example.guid for example in examples],
+        "source": [""] * n_rows,
+        "record_index": range(n_rows),
+        "sentence_index": [0] * n_rows,
+        "begin": [0] * n_rows,
+        "end": [len(text) for text in texts],
+        "text": texts,
+        "metadata": [None] * n_rows,
+        "flags": [[]] * n_rows,
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=SENTENCE)

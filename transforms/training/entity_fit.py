@@ -13,9 +13,9 @@ from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.engine import MultiTaskEngine
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.entity.gold import EntityExample, mentions_of_tags
 from klue_beam.transforms.tasks.entity.spans import Entities, drop_unsure, score_odds
 from klue_beam.transforms.tasks.entity.tagging import bio_tags, count_transitions
-from klue_beam.transforms.tasks.gold import EntityExample, mentions_of_tags
 from klue_beam.transforms.training.calibration import fit_calibration
 
 TRANSITION_WEIGHTS: Final = (0.0, 0.15, 0.3, 0.45)

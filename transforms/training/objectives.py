@@ -26,8 +26,11 @@ from klue_beam.transforms.models.text.pieces import (
     index_eojeols,
     pad_units,
 )
+from klue_beam.transforms.tasks.classification.gold import LabelledText
+from klue_beam.transforms.tasks.dependency.gold import DependencyExample
+from klue_beam.transforms.tasks.entity.gold import EntityExample
 from klue_beam.transforms.tasks.entity.tagging import bio_tags
-from klue_beam.transforms.tasks.gold import DependencyExample, EntityExample, RelationExample, TopicExample
+from klue_beam.transforms.tasks.relation.gold import RelationExample
 
 IGNORE: Final = -100
 """The label that a loss leaves out."""
@@ -155,7 +158,7 @@ def device_of(model: nn.Module) -> torch.device:
 class TopicObjective:
     """The topic, with label smoothing since headlines are ambiguous."""
 
-    def __init__(self, name: str, examples: Sequence[TopicExample], topics: Sequence[str]) -> None:
+    def __init__(self, name: str, examples: Sequence[LabelledText], topics: Sequence[str]) -> None:
         self.name = name
         self.texts = [example.text for example in examples]
         self.labels = np.array([topics.index(example.label) for example in examples])

@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from klue_beam.transforms.tasks.gold import Mention, RelationExample
+from klue_beam.transforms.tasks.entity.gold import Mention
+from klue_beam.transforms.tasks.relation.gold import RelationExample
 
 
 def keep_around_pair(example: RelationExample, n_chars: int) -> RelationExample:

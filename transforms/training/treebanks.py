@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import smart_open
 
-from klue_beam.transforms.tasks.gold import DependencyExample
+from klue_beam.transforms.tasks.dependency.gold import DependencyExample
 
 TURNED_DEPRELS: Final = frozenset(
     ["appos", "aux", "case", "clf", "compound", "conj", "cop", "fixed", "flat", "goeswith", "list", "mark"]

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import smart_open
 
-from klue_beam.transforms.tasks.gold import NER_TAGS, EntityExample, mentions_of_tags
+from klue_beam.transforms.tasks.entity.gold import NER_TAGS, EntityExample, mentions_of_tags
 from klue_beam.transforms.training.char_tagger import FormEncoder, FormTable, tag_probabilities, train_tagger
 
 SURE_ENTITY: Final = 0.8

@@ -15,14 +15,8 @@ from klue_beam.schemas.config import ModelConfig
 from klue_beam.schemas.labels import DEPRELS, RELATIONS, TOPICS
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.engine.loading import load_engines
-from klue_beam.transforms.tasks.gold import (
-    halve_examples,
-    read_dp,
-    read_ner,
-    read_re,
-    read_tc,
-    split_dependency_examples,
-)
+from klue_beam.transforms.tasks.base import Task
+from klue_beam.transforms.tasks.gold import halve_examples, split_held_out
 from tests.tiny_checkpoints import save_checkpoint
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 
@@ -98,7 +92,7 @@ def test_tc(files, model, tmp_path, capsys):
     """Macro F1 is scikit-learn's on what the model says of each title; the JSON and the table have it."""
     path = str(files / "tc.json")
     scores = evaluate(tmp_path, "--task", "tc", "--data", path, "--model", model)
-    examples = read_tc(path)
+    examples = TASKS["tc"].read_gold(path)
     topics = engine_of(model, "tc").annotate([example.text for example in examples]).topics
     gold = [TOPICS.index(example.label) for example in examples]
     expected = 100 * f1_score(gold, topics.label, average="macro")
@@ -119,7 +113,7 @@ def test_ner(files, model, tmp_path):
     """Entity F1 is seqeval's on what the model finds in each sentence, types of KLUE-NER alone."""
     path = str(files / "ner.tsv")
     scores = evaluate(tmp_path, "--task", "ner", "--data", path, "--model", model)
-    examples = read_ner(path)
+    examples = TASKS["ner"].read_gold(path)
     entities = engine_of(model, "ner").annotate([example.text for example in examples]).entities
     tags = [["O"] * len(example.text) for example in examples]
     for text, begin, end, label in zip(entities.text, entities.begin, entities.end, entities.label, strict=True):
@@ -143,7 +137,7 @@ def test_re(files, model, tmp_path, capsys):
     assert set(scores["metrics"]) == {"micro_f1", "auprc"}
     assert scores["details"]["pairs_not_scored"] == 0
     assert "end_to_end_micro_f1" in scores["details"]
-    examples = read_re(path)
+    examples = TASKS["re"].read_gold(path)
     entities = engine_of(model, "ner").annotate([example.text for example in examples]).entities
     found = set(zip(entities.text, entities.begin, entities.end, strict=True))
     spans = [(n, *e.subject[:2]) in found for n, e in enumerate(examples) if e.subject.type == "PS"]
@@ -167,17 +161,26 @@ def test_re_without_ner(files, tmp_path, capsys):
     assert "The end-to-end score is left out: `ner_model` must be a model trained for ner" in capsys.readouterr().err
 
 
-def test_dp_scores_the_held_out_rows(files, model, tmp_path, capsys):
-    """UAS is the share of right heads on the rows that training leaves out, and the table says which they are."""
+@pytest.mark.parametrize("rows", ["all", "held_out"])
+def test_dp(files, model, tmp_path, capsys, rows):
+    """UAS is the share of right heads, on every row unless told otherwise, and the first lines say which rows."""
     path = str(files / "dp.tsv")
-    scores = evaluate(tmp_path, "--task", "dp", "--data", path, "--model", model)
-    examples = split_dependency_examples(read_dp(path))[1]
-    assert scores["rows"] == len(examples) < 40
+    more = [] if rows == "all" else ["--rows", rows]
+    scores = evaluate(tmp_path, "--task", "dp", "--data", path, "--model", model, *more)
+    examples = TASKS["dp"].read_gold(path)
+    if rows == "held_out":
+        examples = split_held_out(examples, TASKS["dp"].held_out)[1]
+        assert len(examples) < 40
+    assert scores["rows"] == len(examples)
     arcs = engine_of(model, "dp").annotate([example.text for example in examples]).arcs
     gold = np.array([head for example in examples for head in example.heads])
     assert scores["metrics"]["uas"] == pytest.approx(100 * np.mean(arcs.head == gold))
     assert set(scores["metrics"]) == {"uas", "las", "uas_macro_f1", "las_macro_f1"}
-    assert "a model has no official dev score" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert {
+        "all": "40 rows: all rows of the file; a model trained on this file has learnt most of them (`--rows held_out`",
+        "held_out": f"{len(examples)} rows: the fifth of the rows that `train` leaves out: trained on the",
+    }[rows] in said
 
 
 def test_a_named_runner_gives_the_same_scores(files, model, tmp_path):
@@ -185,15 +188,16 @@ def test_a_named_runner_gives_the_same_scores(files, model, tmp_path):
     call = ["--task", "tc", "--data", str(files / "tc.json"), "--model", model, "--rows", "second_half"]
     first = evaluate(tmp_path, *call)
     assert first == evaluate(tmp_path, *call, "--runner", FN_API_RUNNER)
-    assert first["rows"] == len(halve_examples(read_tc(str(files / "tc.json")))[1])
+    assert first["rows"] == len(halve_examples(TASKS["tc"].read_gold(str(files / "tc.json")))[1])
 
 
-@pytest.mark.parametrize("task", ["tc", "dp"])
-def test_rows(files, task):
+@pytest.mark.parametrize("name", ["tc", "dp"])
+def test_rows(files, name):
     """The two halves are all rows (of DP, all held-out ones), each once."""
-    examples = read_tc(str(files / "tc.json")) if task == "tc" else read_dp(str(files / "dp.tsv"))
-    whole = choose_rows(task, "held_out" if task == "dp" else "all", examples)
-    first, second = (choose_rows(task, f"{name}_half", examples) for name in ("first", "second"))
+    task: Task = TASKS[name]
+    examples = task.read_gold(str(files / {"tc": "tc.json", "dp": "dp.tsv"}[name]))
+    whole = choose_rows(task, "held_out" if name == "dp" else "all", examples)
+    first, second = (choose_rows(task, f"{half}_half", examples) for half in ("first", "second"))
     assert first
     assert second
     assert sorted(example.guid for example in [*first, *second]) == sorted(example.guid for example in whole)
@@ -203,9 +207,21 @@ def test_rows(files, task):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "tc", "--data", "{files}/tc.json", "--rows", "held_out"], "must go with the task dp, got 'tc'"),
+        (
+            ["--task", "tc", "--data", "{files}/tc.json", "--rows", "held_out"],
+            "`--rows held_out` must go with a task of whose rows `train` leaves some out, dp, got 'tc'. All its rows",
+        ),
+        (
+            ["--task", "tv", "--data", "{files}/tc.json"],
+            "`--task` must be one of tc, ner, re, dp, got 'tv'. Choose one",
+        ),
+        (
+            ["--task", "tc", "--data", "{files}/tc.json", "--json", "{files}/none/x.json"],
+            "none/x.json'. Make it.",
+        ),
+        (["--task", "tc", "--data", "{files}/tc.json", "--work_dir", "/proc"], "/proc"),
         (["--task", "tc", "--data", "{files}/absent.json"], "No such file"),
-        (["--task", "ner", "--data", "{files}/tc.json"], "line 1: a KLUE-NER line must be one character"),
+        (["--task", "ner", "--data", "{files}/tc.json"], "row 1: the field 'text' is missing, got guid, title, label"),
         (["--task", "tc", "--data", "{files}/tc.json", "--threads", "0"], "`--threads` must be at least 1, got 0"),
         (["--task", "tc", "--data", "{files}/tc.json", "--tasks", "tc"], "Every option must be one of"),
         (["--task", "tc", "--data", "{files}/tc.json", "--token_budget", "1"], "`token_budget` must be at least 512"),

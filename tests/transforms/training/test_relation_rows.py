@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klue_beam.schemas.labels import ENTITY_TYPES, RELATIONS
-from klue_beam.transforms.tasks.gold import Mention, RelationExample, read_re
+from klue_beam.transforms.tasks.entity.gold import Mention
+from klue_beam.transforms.tasks.relation.gold import RelationExample, read_relations
 from klue_beam.transforms.training.relation_rows import swap_mentions
 from tests.klue_rows import write_re
 
@@ -55,7 +56,7 @@ def test_only_names_change_and_spans_follow_them(examples: list[RelationExample]
 
 def test_a_name_gives_way_to_one_that_may_stand_there(tmp_path: Path) -> None:
     """Like types, like endings; an object that says something of the relation stays with its relation."""
-    examples = read_re(str(write_re(tmp_path / "re.json")))
+    examples = read_relations(str(write_re(tmp_path / "re.json")))
     swapped = swap_mentions(examples, 1.0, 3)
     objects = {(row.label, name(row, row.object)) for row in examples}
     changed = 0
@@ -78,7 +79,7 @@ def test_a_subject_may_come_from_another_relation_and_a_place_may_not() -> None:
 
 
 def test_half_of_the_mentions_are_drawn(tmp_path: Path) -> None:
-    examples = read_re(str(write_re(tmp_path / "re.json")))
+    examples = read_relations(str(write_re(tmp_path / "re.json")))
     changed = [a != b for a, b in zip(examples, swap_mentions(examples, 0.5, 1), strict=True)]
     # A row stays as it is if neither is drawn, or where a name gives way to itself.
     assert sum(changed) / len(changed) == pytest.approx(0.65, abs=0.15)

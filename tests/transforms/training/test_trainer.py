@@ -13,7 +13,10 @@ from klue_beam.schemas.labels import DEPRELS, NO_RELATION, RELATIONS, TOPICS
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.gold import DependencyExample, read_dp, read_ner, read_re, read_tc
+from klue_beam.transforms.tasks.classification.gold import read_labelled_texts
+from klue_beam.transforms.tasks.dependency.gold import DependencyExample, read_dependencies
+from klue_beam.transforms.tasks.entity.gold import read_entities
+from klue_beam.transforms.tasks.relation.gold import read_relations
 from klue_beam.transforms.training.calibration import calibrate, collect_outputs, fit_calibration, fit_threshold
 from klue_beam.transforms.training.config import TrainConfig
 from klue_beam.transforms.training.objectives import (
@@ -46,10 +49,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def make_objectives(model: MultiTaskModel, data: dict[str, Path]) -> list[Objective]:
     spec = model.spec
     return [
-        TopicObjective("tc", read_tc(str(data["tc"])), TOPICS),
-        EntityObjective("ner", read_ner(str(data["ner"])), spec.of["ner"].ner_types),
-        RelationObjective("re", read_re(str(data["re"])), RELATIONS, spec.of["ner"].mention_types),
-        DependencyObjective("dp", read_dp(str(data["dp"])), DEPRELS),
+        TopicObjective("tc", read_labelled_texts(str(data["tc"]), TOPICS), TOPICS),
+        EntityObjective("ner", read_entities(str(data["ner"])), spec.of["ner"].ner_types),
+        RelationObjective("re", read_relations(str(data["re"])), RELATIONS, spec.of["ner"].mention_types),
+        DependencyObjective("dp", read_dependencies(str(data["dp"])), DEPRELS),
     ]
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -11,12 +11,15 @@ import pyarrow as pa
 from klue_beam.schemas.annotation import ARC
 from klue_beam.schemas.labels import DEPRELS, LABEL_SETS_VERSION
 from klue_beam.transforms.base.codepoints import Ints
-from klue_beam.transforms.tasks.base import Drawing, Flag, Label, Task, TaskSpec
+from klue_beam.transforms.tasks.base import Drawing, Flag, HeldOut, Label, Task, TaskSpec
 from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_bools, read_numbers
 
 if TYPE_CHECKING:
     from rich.text import Text
     from torch import nn
+
+    from klue_beam.transforms.tasks.dependency.gold import DependencyExample
+    from klue_beam.transforms.tasks.report import Report, Rows
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +66,23 @@ class DependencyTask(Task):
     kinds = ("heads", "deprels")
     query_value = "dependencies"
     data: ClassVar[Mapping[str, str]] = {
-        "dp": "KLUE-DP (.tsv)",
+        "dp": "KLUE-DP (.tsv), CoNLL-U over eojeols, or JSON lines of tokens, heads and deprels",
         "dp_aux": "a CoNLL-U treebank with another scheme: trained through a head of its own, which is not stored",
     }
+    held_out = HeldOut(
+        "klue-beam-dp-1",
+        0.2,
+        "the fifth of the rows that `train` leaves out: trained on the other rows of the official dev set, a model has "
+        "no official dev score",
+    )
+    metrics: ClassVar[Mapping[str, str]] = {
+        "uas": "UAS",
+        "las": "LAS",
+        "uas_macro_f1": "UAS, macro F1 of KLUE",
+        "las_macro_f1": "LAS, macro F1 of KLUE",
+        "trees_right": "sentences with every arc right",
+    }
+    published: ClassVar[Mapping[str, float]] = {"uas_macro_f1": 89.96, "las_macro_f1": 88.05}
 
     def build_heads(self, spec: DependencySpec, encoder_config: Any) -> "Mapping[str, nn.Module]":
         """See Task."""
@@ -121,6 +138,18 @@ class DependencyTask(Task):
             for one in arcs or ():
                 yield Label("heads", (number, one["index"], one["head"]))
                 yield Label("deprels", (number, one["index"], one["deprel"]))
+
+    def read_gold(self, path: str) -> "Sequence[DependencyExample]":
+        """See Task: KLUE-DP's files, CoNLL-U, and JSON lines of trees."""
+        from klue_beam.transforms.tasks.dependency.gold import read_dependencies
+
+        return read_dependencies(path)
+
+    def score(self, examples: "Sequence[DependencyExample]", rows: "Rows") -> "Report":
+        """See Task."""
+        from klue_beam.transforms.tasks.dependency.score import score_rows
+
+        return score_rows(examples, rows)
 
 
 def _check_tree(checker: RowChecker, owner: Ints, head: Ints, first: Ints, counts: Ints) -> None:

@@ -1,7 +1,7 @@
 """NER: named entities as disjoint spans of characters."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -16,6 +16,9 @@ from klue_beam.transforms.tasks.entity.spans import Entities
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from klue_beam.transforms.tasks.entity.gold import EntityExample
+    from klue_beam.transforms.tasks.report import Report, Rows
 
 STYLES: Final = {
     "PS": "black on bright_green",
@@ -78,9 +81,21 @@ class EntityTask(Task):
     kinds = ("entities",)
     query_item = "entity"
     data: ClassVar[Mapping[str, str]] = {
-        "ner": "KLUE-NER (.tsv)",
+        "ner": "KLUE-NER (.tsv), or JSON lines of text and entities, each with begin, end and label",
         "ner_raw": "sentences without entity labels, labelled by ner_forms where that is sure",
         "ner_forms": "entity surface forms with fine labels and frequencies",
+    }
+    metrics: ClassVar[Mapping[str, str]] = {
+        "entity_f1": "entity macro F1",
+        "character_f1": "character macro F1",
+        "character_f1_with_outside": "character macro F1, O averaged in as KLUE's code does",
+        "entity_micro_f1": "entity micro F1",
+    }
+    # Of characters KLUE-baseline says that O is left out, and its code averages it in: the score stands beside both.
+    published: ClassVar[Mapping[str, float]] = {
+        "entity_f1": 83.97,
+        "character_f1": 91.39,
+        "character_f1_with_outside": 91.39,
     }
 
     def build_heads(self, spec: EntitySpec, encoder_config: Any) -> "Mapping[str, nn.Module]":
@@ -141,6 +156,18 @@ class EntityTask(Task):
         for number, entities in enumerate(rows.column("entities").to_pylist()):
             for one in entities or ():
                 yield Label("entities", (number, one["begin"], one["end"], one["label"]))
+
+    def read_gold(self, path: str) -> "Sequence[EntityExample]":
+        """See Task: KLUE-NER's files, and JSON lines of spans."""
+        from klue_beam.transforms.tasks.entity.gold import read_entities
+
+        return read_entities(path)
+
+    def score(self, examples: "Sequence[EntityExample]", rows: "Rows") -> "Report":
+        """See Task."""
+        from klue_beam.transforms.tasks.entity.score import score_rows
+
+        return score_rows(examples, rows)
 
 
 TASK: Final = EntityTask()

@@ -1,18 +1,22 @@
 """RE: relations between entities of one sentence."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import pyarrow as pa
 
 from klue_beam.schemas.annotation import RELATION
+from klue_beam.schemas.config import require
 from klue_beam.schemas.labels import LABEL_SETS_VERSION, RELATIONS
 from klue_beam.transforms.tasks.base import Drawing, Flag, Label, Option, Task, TaskSpec
 from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_numbers
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from klue_beam.transforms.tasks.relation.gold import RelationExample
+    from klue_beam.transforms.tasks.report import Report, Rows
 
 PAIR_LAYERS: Final = 2
 """So many layers run again for a pair unless a spec says otherwise."""
@@ -75,7 +79,18 @@ class RelationTask(Task):
     )
     deep_heads = ("relation",)
     kinds = ("relations",)
-    data: ClassVar[Mapping[str, str]] = {"re": "KLUE-RE (.json or .jsonl)"}
+    data: ClassVar[Mapping[str, str]] = {
+        "re": "KLUE-RE (.json or .jsonl), or JSON lines of text, subject, object (each with begin, end and label) and "
+        "label",
+    }
+    asks_gold = True
+    metrics: ClassVar[Mapping[str, str]] = {
+        "micro_f1": "micro F1 without no_relation, gold pairs",
+        "auprc": "AUPRC, gold pairs",
+        "end_to_end_micro_f1": "micro F1 end to end, entities found by NER",
+        "pairs_not_scored": "gold pairs too far apart to score",
+    }
+    published: ClassVar[Mapping[str, float]] = {"micro_f1": 66.44, "auprc": 66.17}
 
     def build_heads(self, spec: RelationSpec, encoder_config: Any) -> "Mapping[str, nn.Module]":
         """See Task."""
@@ -139,6 +154,36 @@ class RelationTask(Task):
             for one in relations or ():
                 ends = spans[one["subject"]], spans[one["object"]]
                 yield Label("relations", (*ends, one["label"]), tuple(("entities", end) for end in ends))
+
+    def read_gold(self, path: str) -> "Sequence[RelationExample]":
+        """See Task: KLUE-RE's files, and JSON lines of spans."""
+        from klue_beam.transforms.tasks.relation.gold import read_relations
+
+        return read_relations(path)
+
+    def check_scorable(self, read_labels: Callable[[], Sequence[str]], option: str) -> None:
+        """See Task: some relation must be one of KLUE-RE's."""
+        labels = read_labels()
+        require(
+            bool(set(labels) & set(RELATIONS)),
+            f"`--{option}` must have relations of KLUE-RE to be scored on its rows",
+            ", ".join(labels[:3]),
+            "Name them in its id2label as KLUE does, per:title for instance.",
+        )
+
+    def answer(self, engine: Any, examples: "Sequence[RelationExample]") -> Sequence[Any]:
+        """See Task: the relation between the two given mentions."""
+        from klue_beam.transforms.tasks.relation.answers import score_gold_pairs
+
+        return score_gold_pairs(engine, examples).tolist()
+
+    def score_answers(
+        self, examples: "Sequence[RelationExample]", answers: Sequence[Any], rows: "Rows | None"
+    ) -> "Report":
+        """See Task."""
+        from klue_beam.transforms.tasks.relation.score import score_answers
+
+        return score_answers(examples, answers, rows)
 
 
 TASK: Final = RelationTask()

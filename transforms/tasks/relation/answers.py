@@ -1,17 +1,17 @@
 """Asking an engine for the relation between the two given mentions of KLUE-RE's rows."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from klue_beam.schemas.labels import ENTITY_TYPES, RELATIONS
-from klue_beam.transforms.evaluation.metrics import Floats
-from klue_beam.transforms.models.engine.loading import Engine
 from klue_beam.transforms.tasks.entity.spans import Entities
-from klue_beam.transforms.tasks.gold import RelationExample
+from klue_beam.transforms.tasks.metrics import Doubles
+from klue_beam.transforms.tasks.relation.gold import RelationExample
 
 
-def score_gold_pairs(engine: Engine, examples: Sequence[RelationExample]) -> Floats:
+def score_gold_pairs(engine: Any, examples: Sequence[RelationExample]) -> Doubles:
     """Score the gold pair of each example, its entities given.
 
     Returns:

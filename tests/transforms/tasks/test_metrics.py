@@ -12,18 +12,16 @@ from seqeval.scheme import IOB2
 from sklearn import metrics as sklearn_metrics
 
 from klue_beam.schemas.labels import DEPRELS, NER_TYPES
-from klue_beam.transforms.evaluation.metrics import (
+from klue_beam.transforms.tasks.dependency.score import deprel_ids, score_attachments
+from klue_beam.transforms.tasks.entity.gold import NER_TAGS, Mention, mentions_of_tags
+from klue_beam.transforms.tasks.entity.score import count_characters, count_entities
+from klue_beam.transforms.tasks.metrics import (
     area_under_pr_curve,
     auprc,
-    count_characters,
-    count_entities,
     count_labels,
-    deprel_ids,
     expected_calibration_error,
-    score_attachments,
     without_label,
 )
-from klue_beam.transforms.tasks.gold import NER_TAGS, Mention, mentions_of_tags
 
 
 def test_macro_f1_by_hand():

@@ -3,27 +3,29 @@
 import numpy as np
 import pytest
 
-from klue_beam.schemas.labels import RELATIONS
-from klue_beam.transforms.evaluation.scoring import (
-    NOTHING,
-    Confusion,
-    LabelScore,
-    MentionRecall,
-    ScoredArc,
-    ScoredMention,
-    score_dependencies,
-    score_entities,
-    score_mentions,
-    score_relations,
-    score_topics,
-)
-from klue_beam.transforms.tasks.gold import DependencyExample, EntityExample, Mention, RelationExample, TopicExample
+from klue_beam.schemas.labels import RELATIONS, TOPICS
+from klue_beam.transforms.tasks.classification.gold import LabelledText
+from klue_beam.transforms.tasks.classification.score import score_texts
+from klue_beam.transforms.tasks.dependency.gold import DependencyExample
+from klue_beam.transforms.tasks.dependency.score import ScoredArc, score_dependencies
+from klue_beam.transforms.tasks.entity.gold import EntityExample, Mention
+from klue_beam.transforms.tasks.entity.score import ScoredMention, score_entities
+from klue_beam.transforms.tasks.relation.gold import RelationExample
+from klue_beam.transforms.tasks.relation.score import MentionRecall, score_mentions, score_relations
+from klue_beam.transforms.tasks.report import NOTHING, Confusion, LabelScore, Report
+
+
+def score_topics(examples: list[LabelledText], topics: list[tuple[str, float] | None]) -> Report:
+    """Score topics, given as label and score, or None for a sentence that got none."""
+    rows = [[{"topic": topic and {"label": topic[0], "score": topic[1]}}] for topic in topics]
+    return score_texts(examples, rows, "topic", TOPICS)
+
 
 TOPIC_EXAMPLES = [
-    TopicExample("a", "금리가 올랐다", "경제"),
-    TopicExample("b", "새 위성 발사", "IT과학"),
-    TopicExample("c", "총선 후보 등록", "정치"),
-    TopicExample("d", "환율 하락", "경제"),
+    LabelledText("a", "금리가 올랐다", "경제"),
+    LabelledText("b", "새 위성 발사", "IT과학"),
+    LabelledText("c", "총선 후보 등록", "정치"),
+    LabelledText("d", "환율 하락", "경제"),
 ]
 
 
@@ -130,7 +132,7 @@ def test_relations_end_to_end():
     report = score_relations(RELATION_EXAMPLES, probabilities, end_to_end, [found] * 3)
     assert report.metrics == {"micro_f1": 100, "auprc": 100}
     assert report.details["end_to_end_micro_f1"] == pytest.approx(200 / 3)
-    assert [row.type for row in report.mentions] == ["PS", "OG", "POH"]
+    assert [row.type for row in report.further[0].rows] == ["PS", "OG", "POH"]
 
 
 def test_mentions_are_found_with_span_and_type():
