@@ -15,6 +15,7 @@ _HOME: Final = {
     "ReadShards": "transforms.read.shards",
     "SplitSentences": "transforms.split.sentences",
     "WriteAnnotations": "transforms.write.sink",
+    "export": "transforms.export.base",
     "load_splitter": "transforms.split.sentences",
     "open_dataset": "transforms.plan.dataset",
     "verify": "transforms.verify.dataset",

@@ -123,7 +123,7 @@ TASKS: Final = Registry(
 )
 """What is found in a sentence, in the order in which the columns stand: transforms.tasks.base.Task."""
 
-EXPORTERS: Final = Registry("exporters", {})
+EXPORTERS: Final = Registry("exporters", {"jsonl": "klue_beam.transforms.export.jsonl:EXPORTER"})
 """What writes a dataset in another format: transforms.export.base.Exporter."""
 
 STORES: Final = Registry("stores", {"file": "klue_beam.transforms.base.stores.local:LocalStore"})

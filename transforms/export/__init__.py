@@ -1,0 +1,1 @@
+"""A dataset written for other programs."""
