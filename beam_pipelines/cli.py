@@ -10,6 +10,7 @@ from klue_beam.beam_pipelines.commands.base import OK, PROGRAM, USAGE_ERROR, loa
 COMMANDS: Final = {
     "annotate": ("klue_beam.beam_pipelines.commands.annotate", "annotate text into Parquet"),
     "verify": ("klue_beam.beam_pipelines.commands.verify", "prove that each input record is in a dataset exactly once"),
+    "export": ("klue_beam.beam_pipelines.commands.export", "write a dataset in another format"),
     "evaluate": ("klue_beam.beam_pipelines.commands.evaluate", "score a model on labelled data"),
     "train": ("klue_beam.beam_pipelines.commands.train", "train a model"),
     "average": (

@@ -1,7 +1,7 @@
 """A dataset read back: its plan, its receipts, and the rows that they name, one batch after another."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from klue_beam.transforms.plan.files import read_provenance, read_rows, read_sch
 from klue_beam.transforms.plan.plan import load_plan
 from klue_beam.transforms.plan.receipts import read_receipts
 
+RowProgress = Callable[[int], object]
+"""Hears how many rows were read since it was called before."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -32,11 +35,13 @@ class Dataset:
       store: where it lies.
       plan: its sources, their shards and the configuration.
       known_receipts: its receipts where they are loaded already, else None.
+      progress: told how many rows each batch of `rows` has, when it is read.
     """
 
     store: Store
     plan: Plan
     known_receipts: Sequence[Receipt] | None = None
+    progress: RowProgress | None = None
 
     @functools.cached_property
     def config(self) -> AnnotateConfig:
@@ -124,24 +129,28 @@ class Dataset:
                 f"`columns` must be out of {', '.join(schema.names)}, got {', '.join(missing)}. Leave out what the "
                 "dataset does not have."
             )
-        batches = (
-            batch
-            for receipt in self.receipts()
-            if (file := getattr(receipt, part)) is not None
-            for batch in read_rows(self.store, file.path, wanted)
-        )
         chosen = pa.schema([schema.field(name) for name in wanted])
-        return pa.RecordBatchReader.from_batches(chosen, batches)
+        return pa.RecordBatchReader.from_batches(chosen, self._read_batches(part, wanted))
+
+    def _read_batches(self, part: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        for receipt in self.receipts():
+            file: PublishedFile | None = getattr(receipt, part)
+            if file is not None:
+                for batch in read_rows(self.store, file.path, columns):
+                    yield batch
+                    if part == "data" and self.progress is not None:
+                        self.progress(batch.num_rows)
 
 
-def open_dataset(path: str | Path) -> Dataset:
+def open_dataset(path: str | Path, progress: RowProgress | None = None) -> Dataset:
     """Open a dataset to read it back; one that is still being made too, as far as it is committed.
 
     Args:
       path: what was the --output of `klue-beam annotate`.
+      progress: told how many rows each batch of its `rows` has, when it is read.
 
     Raises:
       FileNotFoundError: if there is no dataset.
       ValueError: if its plan is broken, or `path` is an address that cannot be opened.
     """
-    return Dataset(open_store(path), load_plan(str(path)))
+    return Dataset(open_store(path), load_plan(str(path)), progress=progress)
