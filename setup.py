@@ -30,7 +30,7 @@ setup(
     license_files=["LICENSE"],
     packages=find_packages(include=["klue_beam", "klue_beam.*"]),  # its rooms are links to the folders beside it
     package_data={
-        "klue_beam": ["py.typed"],
+        "klue_beam": ["py.typed", "*.pyi"],
         "klue_beam.transforms.models": ["embedded/**"],
         "klue_beam.transforms.split.splitters": ["*.npz"],
     },

@@ -11,13 +11,19 @@ import sys
 
 import apache_beam as beam
 
-from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
-from klue_beam.transforms.annotate.sentences import Annotate
-from klue_beam.transforms.models.engine.resolving import resolve_models
-from klue_beam.transforms.plan.plan import make_plan, save_plan
-from klue_beam.transforms.read.shards import ReadShards
-from klue_beam.transforms.split.sentences import SplitSentences, splitter_version
-from klue_beam.transforms.write.sink import WriteAnnotations
+from klue_beam import (
+    Annotate,
+    AnnotateConfig,
+    ModelConfig,
+    ReadConfig,
+    ReadShards,
+    SplitSentences,
+    WriteAnnotations,
+    make_plan,
+    resolve_models,
+    save_plan,
+    splitter_version,
+)
 
 TASKS = ("tc", "ner")
 

@@ -1,35 +1,31 @@
 """klue-beam: annotate Korean text with the KLUE tasks. The public names; each is imported when it is first used."""
 
+import ast
 import importlib
+from pathlib import Path
 from typing import Any, Final
 
-_HOME: Final = {
-    "AnnotateConfig": "schemas.config",
-    "ModelConfig": "schemas.config",
-    "ReadConfig": "schemas.config",
-    "Annotate": "transforms.annotate.sentences",
-    "ClassifyTopics": "transforms.annotate.sentences",
-    "ExtractRelations": "transforms.annotate.sentences",
-    "ParseDependencies": "transforms.annotate.sentences",
-    "RecognizeEntities": "transforms.annotate.sentences",
-    "ReadShards": "transforms.read.shards",
-    "SplitSentences": "transforms.split.sentences",
-    "WriteAnnotations": "transforms.write.sink",
-    "export": "transforms.export.base",
-    "load_splitter": "transforms.split.sentences",
-    "open_dataset": "transforms.plan.dataset",
-    "verify": "transforms.verify.dataset",
+# One place says where each name is: the stub that type checkers read. Nothing heavy is imported before it is used.
+_PLACES: Final = {
+    alias.name: str(node.module)
+    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
 }
-"""Where each public name is defined."""
 
-__all__ = sorted(_HOME)  # noqa: PLE0605  names that are imported late
+__all__ = sorted([*_PLACES, "__version__"])  # noqa: PLE0605  names that are imported late
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name."""
-    if name not in _HOME:
+    """Import a public name, and keep it."""
+    if name == "__version__":
+        found: Any = importlib.import_module("importlib.metadata").version("klue-beam")
+    elif name in _PLACES:
+        found = getattr(importlib.import_module(_PLACES[name]), name)
+    else:
         raise AttributeError(f"module 'klue_beam' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"klue_beam.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
