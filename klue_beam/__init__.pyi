@@ -19,6 +19,7 @@ from klue_beam.transforms.annotate.sentences import ExtractRelations as ExtractR
 from klue_beam.transforms.annotate.sentences import ParseDependencies as ParseDependencies
 from klue_beam.transforms.annotate.sentences import RecognizeEntities as RecognizeEntities
 from klue_beam.transforms.models.engine.resolving import resolve_models as resolve_models
+from klue_beam.transforms.plan.dataset import open_dataset as open_dataset
 from klue_beam.transforms.plan.plan import extend_plan as extend_plan
 from klue_beam.transforms.plan.plan import load_plan as load_plan
 from klue_beam.transforms.plan.plan import make_plan as make_plan

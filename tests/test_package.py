@@ -1,4 +1,4 @@
-"""What a user gets: one package with the public names, beside which a project has its own `schemas` and `transforms`."""
+"""What a user gets: one package with public names, beside which a project has its own `schemas` and `transforms`."""
 
 import os
 import subprocess
@@ -155,6 +155,7 @@ def test_a_name_that_is_not_there_is_refused() -> None:
         klue_beam.Anotate  # noqa: B018
 
 
+@pytest.mark.slow
 def test_type_checkers_see_the_public_names(tmp_path: Path) -> None:
     code = tmp_path / "mine.py"
     code.write_text("import klue_beam\n\nreveal_type(klue_beam.AnnotateConfig().splitter)\nklue_beam.Anotate\n")
