@@ -18,6 +18,7 @@ from klue_beam.transforms.annotate.sentences import ClassifyTopics as ClassifyTo
 from klue_beam.transforms.annotate.sentences import ExtractRelations as ExtractRelations
 from klue_beam.transforms.annotate.sentences import ParseDependencies as ParseDependencies
 from klue_beam.transforms.annotate.sentences import RecognizeEntities as RecognizeEntities
+from klue_beam.transforms.export.base import export as export
 from klue_beam.transforms.models.engine.resolving import resolve_models as resolve_models
 from klue_beam.transforms.plan.dataset import open_dataset as open_dataset
 from klue_beam.transforms.plan.plan import extend_plan as extend_plan
