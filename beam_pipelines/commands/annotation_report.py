@@ -14,6 +14,8 @@ from klue_beam.beam_pipelines.local.job import Job
 from klue_beam.beam_pipelines.views.drawing import draw_preview
 from klue_beam.beam_pipelines.views.summary import draw_summary, summarize
 from klue_beam.schemas.shard import Shard
+from klue_beam.transforms.base.stores.opening import open_store
+from klue_beam.transforms.plan.dataset import Dataset
 
 MOST_SOURCES_SHOWN: Final = 20
 MOST_SHARDS_SHOWN: Final = 10
@@ -43,7 +45,8 @@ def draw_plan(console: Console, job: Job) -> None:
 
 def draw_report(call: Call, job: Job, set_aside: Mapping[Shard, str], rate: float | None, out: Console) -> int:
     """Draw what came out of a run and give its exit code."""
-    summary = summarize(job.dataset, job.receipts)
+    dataset = Dataset(open_store(job.dataset), job.plan, job.receipts)
+    summary = summarize(dataset)
     draw_summary(out, job.dataset, summary, job.config.model.tasks, sentences_per_second=rate)
     code = OK
     if job.pending:
@@ -61,5 +64,5 @@ def draw_report(call: Call, job: Job, set_aside: Mapping[Shard, str], rate: floa
         out.print(f"There must be at most {most:,} rejects (`--max_rejects`), got {rejects:,}.", soft_wrap=True)
     if call.options.preview and code == OK:
         out.print()
-        draw_preview(out, job.dataset, call.options.preview)
+        draw_preview(out, dataset, call.options.preview)
     return code

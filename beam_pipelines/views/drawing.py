@@ -1,17 +1,14 @@
 """Annotated sentences drawn in a terminal: topic, entities, relations and the dependency tree."""
 
-import glob
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import pyarrow.parquet as pq
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from klue_beam.schemas.shard import DATA_DIR
+from klue_beam.transforms.plan.dataset import Dataset
 
 Row = Mapping[str, Any]
 """One row of the output, as `to_pylist` gives it."""
@@ -32,7 +29,7 @@ LONGEST_PREVIEW_CHARS: Final = 90
 """A preview passes over longer sentences while there are shorter ones."""
 
 PREVIEW_ROWS: Final = 1000
-"""So many rows of a file are looked at to pick from."""
+"""So many rows of a segment are looked at to pick from."""
 
 
 def _highlight_entities(row: Row) -> Text:
@@ -101,30 +98,32 @@ def _interest(row: Row) -> tuple[bool, int, int]:
     return short, min(len(row.get("relations") or ()), 2), min(len(row.get("entities") or ()), 3)
 
 
-def pick_sentences(dataset: str, number: int) -> list[Row]:
+def pick_sentences(dataset: Dataset, number: int) -> list[Row]:
     """Pick sentences of a dataset to show, the same ones each time.
 
-    The first rows of each file are cut into `number` parts, and of each part the row with the most relations and
+    The first rows of each segment are cut into `number` parts, and of each part the row with the most relations and
     entities is taken, short ones first.
 
     Args:
-      dataset: its folder.
+      dataset: what is shown.
       number: at most so many.
+
+    Raises:
+      ValueError, OSError: if a file of the dataset cannot be read.
     """
     picked: list[Row] = []
-    for path in sorted(glob.glob(os.path.join(glob.escape(dataset), DATA_DIR, "*.parquet"))):
-        with pq.ParquetFile(path) as file:
-            first = next(file.iter_batches(batch_size=PREVIEW_ROWS), None)
-        rows = first.to_pylist() if first is not None else []
+    for receipt in dataset.receipts():
+        if len(picked) >= number:
+            break
+        first = next(dataset.segment_rows(receipt), None)
+        rows = first.slice(0, PREVIEW_ROWS).to_pylist() if first is not None else []
         wanted = min(number - len(picked), len(rows))
         for part in range(wanted):
             picked.append(max(rows[part * len(rows) // wanted : (part + 1) * len(rows) // wanted], key=_interest))
-        if len(picked) >= number:
-            break
     return picked
 
 
-def draw_preview(console: Console, dataset: str, number: int) -> None:
+def draw_preview(console: Console, dataset: Dataset, number: int) -> None:
     """Draw up to `number` sentences of a dataset."""
     for row in pick_sentences(dataset, number):
         console.print(draw_sentence(row))

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from klue_beam.schemas.shard import DATA_DIR, REJECTS_DIR, Receipt
+from klue_beam.schemas.shard import DATA_DIR, REJECTS_DIR
+from klue_beam.transforms.plan.dataset import Dataset
 
 FLAG_PREFIX: Final = "flag:"
 TASK_COUNTS: Final = {"ner": "entities", "re": "relations", "dp": "arcs"}
@@ -38,32 +40,30 @@ class Summary:
         return {name.removeprefix(FLAG_PREFIX): n for name, n in self.counts.items() if name.startswith(FLAG_PREFIX)}
 
 
-def summarize(dataset: str, receipts: Iterable[Receipt]) -> Summary:
-    """Sum up a dataset.
-
-    Args:
-      dataset: its folder; the files of its rejects are read.
-      receipts: of the segments to sum up.
+def summarize(dataset: Dataset) -> Summary:
+    """Sum up a dataset from its receipts and rejects.
 
     Raises:
-      OSError: if a file that a receipt names cannot be read.
+      ValueError: if a receipt or a file of rejects is broken.
+      OSError: if one cannot be read.
     """
     summary = Summary()
-    for receipt in receipts:
+    for receipt in dataset.receipts():
         summary.counts.update(receipt.counts)
-        if receipt.rejects is None:
-            continue
-        rejects = pq.read_table(
-            os.path.join(dataset, receipt.rejects.path), columns=["source", "record_index", "stage", "reason"]
-        )
-        for source, record_index, stage, reason in zip(
-            *(column.to_pylist() for column in rejects.columns), strict=True
-        ):
-            if record_index is None:
-                summary.breaks.append((source, reason))
-            else:
-                summary.reasons[f"{stage}: {reason.split(':')[0]}"] += 1
+    for batch in dataset.rejects(columns=["source", "record_index", "stage", "reason"]):
+        broken = batch.column("record_index").is_null()
+        told = batch.filter(broken).to_pydict()
+        summary.breaks += zip(told["source"], told["reason"], strict=True)
+        records = batch.filter(pc.invert(broken))
+        for kind in pc.value_counts(_reason_kinds(records)).to_pylist():
+            summary.reasons[kind["values"]] += kind["counts"]
     return summary
+
+
+def _reason_kinds(rejects: pa.RecordBatch) -> pa.StringArray:
+    """Give stage and the words before the first colon, as in `read: malformed JSON`."""
+    words = pc.list_element(pc.split_pattern(rejects.column("reason"), ":", max_splits=1), 0)
+    return pc.binary_join_element_wise(rejects.column("stage"), words, ": ")
 
 
 def _rows(summary: Summary, tasks: Sequence[str]) -> Iterable[tuple[str, str]]:

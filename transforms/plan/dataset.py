@@ -88,6 +88,15 @@ class Dataset:
         """
         return self._read("data", self.schema, columns)
 
+    def segment_rows(self, receipt: Receipt) -> Iterator[pa.RecordBatch]:
+        """Read the annotated sentences of one segment.
+
+        Raises:
+          ValueError, FileNotFoundError: as `rows`.
+        """
+        if receipt.data is not None:
+            yield from read_rows(self.store, receipt.data.path, self.schema.names)
+
     def rejects(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """Read the records that could not be annotated, with the columns of REJECT.
 
@@ -135,11 +144,12 @@ class Dataset:
     def _read_batches(self, part: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         for receipt in self.receipts():
             file: PublishedFile | None = getattr(receipt, part)
-            if file is not None:
-                for batch in read_rows(self.store, file.path, columns):
-                    yield batch
-                    if part == "data" and self.progress is not None:
-                        self.progress(batch.num_rows)
+            if file is None:
+                continue
+            for batch in read_rows(self.store, file.path, columns):
+                yield batch
+                if part == "data" and self.progress is not None:
+                    self.progress(batch.num_rows)
 
 
 def open_dataset(path: str | Path, progress: RowProgress | None = None) -> Dataset:

@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from klue_beam import open_dataset
 from klue_beam.beam_pipelines.views.drawing import draw_sentence, pick_sentences
-from klue_beam.transforms.tasks.output import annotated_schema
 
 TEXT = "김하늘 대표는 부산에서 일한다."
 ENTITIES = [
@@ -90,20 +87,19 @@ def test_a_tree_as_deep_as_a_long_sentence_is_drawn() -> None:
     assert len(lines) == 3 + 300
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    rows = [{**ROW, "record_index": n, "entities": ENTITIES[: n % 3], "relations": []} for n in range(9)]
-    table = pa.Table.from_pylist(rows, schema=annotated_schema(["tc", "ner", "re", "dp"]))
-    pq.write_table(table, tmp_path / "data" / "part-000000-000000.parquet")
-    pq.write_table(table.slice(0, 0), tmp_path / "data" / "part-000001-000000.parquet")
-    return tmp_path
+def test_the_preview_takes_of_each_part_of_the_first_segment_the_row_with_the_most_to_see(undisturbed: Path) -> None:
+    dataset = open_dataset(undisturbed)
+    first = next(dataset.segment_rows(next(dataset.receipts()))).to_pylist()
+    thirds = [first[part * len(first) // 3 : (part + 1) * len(first) // 3] for part in range(3)]
+    picked = pick_sentences(dataset, 3)
+    for row, third in zip(picked, thirds, strict=True):
+        assert row in third
+        assert min(len(row["relations"]), 2) == max(min(len(other["relations"]), 2) for other in third)
+    assert pick_sentences(dataset, 3) == picked
 
 
-def test_the_preview_takes_of_each_part_the_row_with_the_most_to_see(dataset: Path) -> None:
-    assert [row["record_index"] for row in pick_sentences(str(dataset), 3)] == [2, 5, 8]
-
-
-def test_the_preview_gives_what_there_is_where_less_is_there(dataset: Path) -> None:
-    assert len(pick_sentences(str(dataset), 100)) == 9
-    assert pick_sentences(str(dataset / "data"), 5) == []
+def test_the_preview_goes_on_in_the_next_segments_and_gives_what_there_is(undisturbed: Path) -> None:
+    dataset = open_dataset(undisturbed)
+    rows = dataset.rows().read_all().num_rows
+    assert len(pick_sentences(dataset, 10_000)) == rows
+    assert pick_sentences(dataset, 0) == []
