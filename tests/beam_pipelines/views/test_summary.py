@@ -1,6 +1,7 @@
 """A summary adds up the receipts of a dataset, and its rejects by reason and by break."""
 
 import gzip
+from collections import Counter
 from pathlib import Path
 
 from klue_beam import open_dataset
@@ -15,7 +16,8 @@ def test_a_summary_has_what_receipts_count_and_why_records_were_refused(undistur
     assert summary.counts["documents"] + summary.counts["blanks"] + summary.counts["rejects"] == 61
     assert summary.reasons == {"read: malformed JSON": 1}
     assert summary.breaks == []
-    assert summary.flags == {}
+    flags = [flag for row in dataset.rows(columns=["flags"]).read_all().to_pylist() for flag in row["flags"]]
+    assert summary.flags == Counter(flags)
 
 
 def test_a_source_that_broke_off_is_named_with_its_break(corpus: Corpus, tmp_path: Path) -> None:
