@@ -6,11 +6,16 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from klue_beam.schemas.registry import TASKS
+from klue_beam.schemas.options import option
+from klue_beam.schemas.registry import FORMATS, TASKS
+from klue_beam.schemas.registry import SPLITTERS as SPLITTER_REGISTRY
 
 INPUT_FORMATS: Final = ("text", "jsonl", "parquet")
 TEXT_UNITS: Final = ("line", "block", "file")
 SPLITTERS: Final = ("fast", "kss", "kiwi", "newline", "none")
+DEFAULT_MODEL: Final = "small"
+"""The embedded model that annotates where no other is named."""
+
 AUTO_PRECISION: Final = "auto"
 """Stands for one of PRECISIONS until the plan is made: see klue_beam.transforms.evaluation.settling."""
 
@@ -57,14 +62,34 @@ class ReadConfig:
       batch_bytes: target size of the text in one chunk.
     """
 
-    input_format: str = "text"
-    text_unit: str = "line"
-    text_field: str = "text"
-    id_field: str = "id"
-    keep_metadata: bool = False
-    max_record_bytes: int = 16 * MIB
-    shard_bytes: int = 4 * MIB
-    batch_bytes: int = 128 * KIB
+    input_format: str = option(
+        "text", "what a file holds: plain text, one JSON object a line, or Parquet", choices=FORMATS
+    )
+    text_unit: str = option(
+        "line",
+        "what one document is in a text file: a line, a block between blank lines, or the whole file",
+        choices=TEXT_UNITS,
+    )
+    text_field: str = option("text", "the field or column that holds the text", metavar="NAME")
+    id_field: str = option(
+        "id",
+        "the field or column that holds the document's id, a string or a number; where it is absent the id is made "
+        "from the path and the record's number",
+        metavar="NAME",
+    )
+    keep_metadata: bool = option(False, "carry a record's other fields along, as JSON in the column `metadata`")
+    max_record_bytes: int = option(16 * MIB, "a longer record is rejected instead of read into memory", unit="bytes")
+    shard_bytes: int = option(
+        4 * MIB,
+        "plain files are cut into shards of this size; a compressed file is committed in steps of it. A kill loses at "
+        "most one such step of a worker",
+        unit="bytes",
+    )
+    batch_bytes: int = option(
+        128 * KIB,
+        "text that goes through the models at a time; more pads less and takes more memory",
+        unit="bytes",
+    )
 
     def __post_init__(self) -> None:
         for name, allowed in (("input_format", INPUT_FORMATS), ("text_unit", TEXT_UNITS)):
@@ -92,10 +117,18 @@ class ModelConfig:
     """
 
     tasks: tuple[str, ...] = tuple(TASKS)
-    models: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict.fromkeys(TASKS, "small"))
+    models: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict.fromkeys(TASKS, DEFAULT_MODEL))
     model_sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    precision: str = "fp32"
-    token_budget: int | None = None
+    precision: str = option(
+        "fp32",
+        "the numbers that the models compute in. auto tries them on a few sentences when the dataset is planned, and "
+        "takes the fastest whose labels are those of fp32; the plan keeps what was taken",
+        choices=(AUTO_PRECISION, *PRECISIONS),
+    )
+    token_budget: int | None = option(
+        None,
+        "at most so many tokens, padding included, in one forward pass (default: 4096, on a GPU 32768)",
+    )
     max_pairs: int = 64
     re_markers: str = "klue"
 
@@ -140,7 +173,11 @@ class AnnotateConfig:
     """Everything that decides what a dataset's rows say. Stored in the plan; another configuration is refused."""
 
     read: ReadConfig = dataclasses.field(default_factory=ReadConfig)
-    splitter: str = "fast"
+    splitter: str = option(
+        "fast",
+        "what cuts documents into sentences; none takes a document as one sentence",
+        choices=SPLITTER_REGISTRY,
+    )
     splitter_version: str = ""
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
 

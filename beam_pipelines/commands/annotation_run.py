@@ -12,14 +12,17 @@ from klue_beam.beam_pipelines.commands.annotate import NAME, Call
 from klue_beam.beam_pipelines.commands.annotation_report import draw_plan, draw_report
 from klue_beam.beam_pipelines.commands.base import INCOMPLETE, OK, explain, tell
 from klue_beam.beam_pipelines.commands.inputs import infer_format
-from klue_beam.beam_pipelines.commands.options import add_dataset_arguments, to_config
+from klue_beam.beam_pipelines.commands.options import add_dataset_arguments, parse_tasks, to_config
 from klue_beam.beam_pipelines.local.amount import AmountMeter
 from klue_beam.beam_pipelines.local.driver import DriverError, ShardJob, run_on_dask
 from klue_beam.beam_pipelines.local.job import DatasetInUseError, Job, close_job, lock_dataset, open_job, plan_job
 from klue_beam.beam_pipelines.views.progress import Counts, JobProgress, ProgressView
 from klue_beam.schemas.config import AnnotateConfig
+from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.shard import Shard
 from klue_beam.transforms.formats.bytes import SourceChangedError
+from klue_beam.transforms.models.checkpoints.folders import resolve_folder
+from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.resolving import resolve_models
 from klue_beam.transforms.split.sentences import splitter_version
 from klue_beam.transforms.write.sink import clear_attempts
@@ -86,10 +89,22 @@ def _annotate(call: Call, job: Job, out: Console, err: Console) -> int:
 
 
 def _resolve_config(options: argparse.Namespace) -> AnnotateConfig:
-    config = to_config(options, options.input_format or infer_format(options.input))
+    tasks = list_tasks(options) if options.tasks is None else parse_tasks(options.tasks)
+    config = to_config(options, options.input_format or infer_format(options.input), tasks)
     return dataclasses.replace(
         config, splitter_version=splitter_version(config.splitter), model=resolve_models(config.model)
     )
+
+
+def list_tasks(options: argparse.Namespace) -> tuple[str, ...]:
+    """List the tasks to run where none are named: those of the model, and those with a model of their own.
+
+    Args:
+      options: a namespace with the attributes that `add_model_arguments` names.
+    """
+    folder = resolve_folder(options.model)
+    has = TASKS if folder is None else ModelSpec.load(folder).tasks
+    return tuple(task for task in TASKS if task in has or getattr(options, f"{task}_model"))
 
 
 def _check_device(call: Call, job: Job) -> None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType, ModuleType
 from typing import Any, Final, NoReturn
 
@@ -161,8 +161,9 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str:
         said = action.help or ""
         default = action.default
-        if default is None or default is False or default in ("", [], argparse.SUPPRESS) or "(default:" in said:
-            return said
+        is_without = default is None or default is False or default in ("", [], argparse.SUPPRESS)
+        if is_without or action.nargs == "?" or "(default:" in said:
+            return said.removesuffix(".")
         return f"{said.removesuffix('.')} (default: {format_default(action)})"
 
 
@@ -320,27 +321,33 @@ def format_size_bytes(n_bytes: int) -> str:
 _TYPES: Final[dict[type, Callable[[str], Any]]] = {int: whole_number, float: number, str: str}
 
 
-def add_fields(group: Any, config: type, names: Sequence[str] | None = None) -> None:
+def add_fields(
+    group: Any, config: type, names: Sequence[str] | None = None, *, left_out: Mapping[str, str] | None = None
+) -> None:
     """Add an option for each field of a dataclass that describes itself (klue_beam.schemas.options.option).
 
     Args:
       group: a parser, or a group of one.
       config: the dataclass.
       names: of its fields, None for all that are options.
+      left_out: what it means that an option is left out, by name, where that is not the field's default; it is None
+        then.
     """
     for field in dataclasses.fields(config):
-        if "help" not in field.metadata or (names is not None and field.name not in names):
+        about, name = field.metadata, field.name
+        if "help" not in about or (names is not None and name not in names):
             continue
-        about = field.metadata
         if isinstance(field.default, bool):
-            group.add_argument(f"--{field.name}", action="store_true", help=about["help"])
+            group.add_argument(f"--{name}", action="store_true", help=about["help"])
             continue
+        meaning = (left_out or {}).get(name)
+        choices = tuple(about["choices"]) or None
         kind = next(kind for kind in _TYPES if kind is field.type or kind in getattr(field.type, "__args__", ()))
         group.add_argument(
-            f"--{field.name}",
+            f"--{name}",
             type=parse_size_bytes if about["unit"] == "bytes" else _TYPES[kind],
-            default=field.default,
-            choices=tuple(about["choices"]) or None,
-            metavar=None if about["choices"] else about["metavar"] or ("SIZE" if about["unit"] == "bytes" else "N"),
-            help=about["help"],
+            default=None if meaning else field.default,
+            choices=choices,
+            metavar=None if choices else about["metavar"] or ("SIZE" if about["unit"] == "bytes" else "N"),
+            help=f"{about['help']} (default: {meaning})" if meaning else about["help"],
         )

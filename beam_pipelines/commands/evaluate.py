@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from klue_beam.beam_pipelines.commands.base import CommandParser, check_files, load, run_command, whole_number
-from klue_beam.schemas.config import PRECISIONS, RE_MARKERS, ModelConfig, require
+from klue_beam.beam_pipelines.commands.options import add_model_arguments
+from klue_beam.schemas.config import PRECISIONS, require
 from klue_beam.schemas.registry import TASKS
 
 NAME: Final = "evaluate"
@@ -41,18 +42,7 @@ def make_parser() -> CommandParser:
         default="all",
         help="which rows to score: " + "; ".join(f"{name}: {note}" for name, note in ROWS.items()),
     )
-    parser.add_argument("--model", default="small", metavar="NAME", help="embedded model or folder")
-    for task in TASKS:
-        parser.add_argument(f"--{task}_model", metavar="NAME", help=f"another model for {task}: a folder or hub name")
-    defaults = ModelConfig()
-    parser.add_argument("--re_markers", choices=RE_MARKERS, default=defaults.re_markers,
-                        help="how a relation checkpoint of its own marks the entities")  # fmt: skip
-    parser.add_argument("--precision", choices=PRECISIONS, default=defaults.precision,
-                        help="the numbers that the model computes in")  # fmt: skip
-    parser.add_argument("--token_budget", type=whole_number, default=defaults.token_budget, metavar="N",
-                        help="tokens in one forward pass at most (default: 4096, on a GPU 32768)")  # fmt: skip
-    parser.add_argument("--max_pairs", type=whole_number, default=defaults.max_pairs, metavar="N",
-                        help="entity pairs of a sentence scored end to end at most")  # fmt: skip
+    add_model_arguments(parser)
     parser.add_argument("--threads", type=whole_number, default=os.cpu_count() or 1, metavar="N",
                         help="threads of a worker process (default: the cores)")  # fmt: skip
     parser.add_argument("--json", metavar="OUT", help="write the scores to this file, too")
@@ -95,6 +85,12 @@ def _evaluate(argv: Sequence[str] | None) -> int:
         + ", ".join(name for name, task in TASKS.items() if task.held_out is not None),
         options.task,
         "All its rows are learnt; leave the option out.",
+    )
+    require(
+        options.precision in PRECISIONS,
+        f"`--precision` must be one of {', '.join(PRECISIONS)} here",
+        options.precision,
+        "Scores are those of one precision: name it.",
     )
     require(options.threads >= 1, "`--threads` must be at least 1", options.threads, "Leave it out.")
     if options.json:

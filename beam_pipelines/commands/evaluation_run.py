@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from klue_beam.beam_pipelines.commands.base import OK
+from klue_beam.beam_pipelines.commands.options import to_model_config
 from klue_beam.beam_pipelines.graphs.gold import run_annotation, run_answers
 from klue_beam.beam_pipelines.views.report import draw_report
 from klue_beam.schemas.config import ModelConfig, require
@@ -88,22 +89,6 @@ def _describe_rows(task: Task, rows: str, note: str) -> str:
     if rows == "all":
         return f"{note}; a model trained on this file has learnt most of them (`--rows held_out`: the others)"
     return task.held_out.note if rows == "held_out" else f"{note}; held out is {task.held_out.note}"
-
-
-def to_model_config(options: argparse.Namespace, tasks: tuple[str, ...]) -> ModelConfig:
-    """Give the model configuration that the options ask for, for some tasks.
-
-    Raises:
-      ValueError: if an option has a value that it cannot have.
-    """
-    return ModelConfig(
-        tasks=tasks,
-        models={task: getattr(options, f"{task}_model") or options.model for task in tasks},
-        precision=options.precision,
-        token_budget=options.token_budget,
-        max_pairs=options.max_pairs,
-        re_markers=options.re_markers,
-    )
 
 
 def evaluate(

@@ -8,12 +8,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
+from klue_beam.beam_pipelines.commands.annotation_run import list_tasks
 from klue_beam.beam_pipelines.commands.base import parse_size_bytes
 from klue_beam.beam_pipelines.commands.beam import AnnotateOptions
 from klue_beam.beam_pipelines.commands.inputs import infer_format
 from klue_beam.beam_pipelines.commands.options import parse_tasks, to_config
 from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.registry import TASKS
+from tests.tiny_models import tiny_checkpoint
 
 
 @given(st.integers(0, 2**40))
@@ -38,7 +40,7 @@ def test_another_size_is_refused(text: str) -> None:
 @given(st.lists(st.sampled_from(tuple(TASKS)), min_size=1))
 def test_tasks_come_in_their_order_once_each(asked: list[str]) -> None:
     if "re" in asked and "ner" not in asked:
-        with pytest.raises(ValueError, match="with re must have ner too"):
+        with pytest.raises(ValueError, match=r"`--tasks` with re must have ner too, whose column it reads, got"):
             parse_tasks(",".join(asked))
     else:
         assert parse_tasks(", ".join(asked)) == tuple(task for task in TASKS if task in asked)
@@ -82,12 +84,12 @@ def test_an_input_that_matches_nothing_is_named(dump: Path) -> None:
 
 
 def test_the_defaults_are_those_of_the_configuration() -> None:
-    assert to_config(AnnotateOptions([]), "text") == AnnotateConfig()
+    assert to_config(AnnotateOptions([]), "text", TASKS) == AnnotateConfig()
 
 
 def test_options_reach_the_configuration() -> None:
-    flags = ["--tasks", "dp,ner", "--model", "m", "--ner_model", "other", "--shard_bytes", "1MiB", "--keep_metadata"]
-    config = to_config(AnnotateOptions([*flags, "--splitter", "none", "--max_pairs", "3"]), "jsonl")
+    flags = ["--model", "m", "--ner_model", "other", "--shard_bytes", "1MiB", "--keep_metadata"]
+    config = to_config(AnnotateOptions([*flags, "--splitter", "none", "--max_pairs", "3"]), "jsonl", ["ner", "dp"])
     assert config.model.tasks == ("ner", "dp")
     assert config.model.models == {"ner": "other", "dp": "m"}
     assert config.model.max_pairs == 3
@@ -97,9 +99,17 @@ def test_options_reach_the_configuration() -> None:
 
 def test_a_model_for_a_task_that_was_not_asked_for_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`--re_model` must go with the task re, got 'tc'\. Add re to --tasks"):
-        to_config(AnnotateOptions(["--tasks", "tc", "--re_model", "m"]), "text")
+        to_config(AnnotateOptions(["--re_model", "m"]), "text", ["tc"])
 
 
 def test_beam_shows_the_options_and_none_of_them_clashes_with_its_own() -> None:
     options = PipelineOptions(["--output", "out", "--job_name", "j"]).get_all_options()
     assert (options["output"], options["job_name"]) == ("out", "j")
+
+
+def test_the_tasks_are_those_of_the_model_and_those_with_a_model_of_their_own(tmp_path: Path) -> None:
+    tiny_checkpoint(tmp_path / "model", tasks=("ner", "re"))
+    options = ["--model", str(tmp_path / "model")]
+    assert list_tasks(AnnotateOptions(options)) == ("ner", "re")
+    assert list_tasks(AnnotateOptions([*options, "--tc_model", "small"])) == ("tc", "ner", "re")
+    assert list_tasks(AnnotateOptions([])) == tuple(TASKS)
