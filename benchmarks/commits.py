@@ -44,7 +44,7 @@ def measure_commits(dataset: Path, first: int) -> Committed:
     return Committed(
         began=began,
         seconds=ended - began,
-        input_bytes=sum(receipt.end_byte - receipt.begin_byte for receipt in later),
+        input_bytes=sum(receipt.amount for receipt in later),
         sentences=sum(receipt.counts["sentences"] for receipt in later),
     )
 

@@ -14,8 +14,9 @@ from benchmarks.peer_work import Pass, Work
 from benchmarks.random_checkpoints import Checkpoints
 from benchmarks.timing import Spent, now, time_call
 from klue_beam.beam_pipelines.local.driver import local_pipeline
+from klue_beam.schemas.dropped import DROPPED
 from klue_beam.schemas.reject import REJECT
-from klue_beam.schemas.shard import Chunk, ChunkKey, Tally
+from klue_beam.schemas.shard import Chunk, ChunkKey, Shard, SourceRange, Tally
 from klue_beam.transforms.annotate.sentences import Annotate, annotate
 from klue_beam.transforms.models.engine.loading import load_engines
 
@@ -169,9 +170,10 @@ def run_klue_beam_graph(passes: Sequence[Pass]) -> Outcome:
 
 
 def _to_chunks(rows: pa.RecordBatch) -> list[Chunk]:
-    no_rejects = pa.RecordBatch.from_pylist([], schema=REJECT)
+    none = [pa.RecordBatch.from_pylist([], schema=schema) for schema in (REJECT, DROPPED)]
+    shard = Shard(0, (SourceRange("", 0, "", 0, 0, 0),))
     return [
-        Chunk(ChunkKey(0, 0, number, False, False), batch, no_rejects, Tally(0, 0, 0, 0, batch.num_rows, 0, ""))
+        Chunk(shard, ChunkKey(0, number, False, False), batch, *none, (Tally(0, 0, 0, 0, 0, batch.num_rows, 0, ""),))
         for number, batch in enumerate(chunk_rows(rows))
     ]
 

@@ -107,7 +107,7 @@ class Worker:
 
     def _annotate(self, job: Job) -> None:
         for shard in job.pending:
-            run_shard(shard, ShardJob(job.dataset, job.config, (), threads=1, device="cpu"))
+            run_shard(shard, ShardJob(job.dataset, job.config, job.plan.config_hash, (), threads=1, device="cpu"))
 
 
 def models_of(name: str) -> dict[str, str]:

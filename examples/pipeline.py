@@ -32,7 +32,7 @@ def describe(receipt: str) -> str:
     """Say in a line what a receipt proves."""
     fields = json.loads(receipt)
     counts = fields["counts"]
-    return f"{fields['source']}: {counts['documents']} documents, {counts['entities']} entities"
+    return f"{fields['covered'][0]['source']}: {counts['documents']} documents, {counts['entities']} entities"
 
 
 def main(dataset: str, *inputs: str) -> None:
@@ -52,7 +52,7 @@ def main(dataset: str, *inputs: str) -> None:
             | ReadShards(dataset, config.read)
             | SplitSentences(config.splitter)
             | Annotate(config.model)
-            | WriteAnnotations(dataset, config)
+            | WriteAnnotations(dataset, config, plan.config_hash)
             | beam.Map(describe)
             | beam.Map(print)
         )

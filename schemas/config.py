@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from klue_beam.schemas.options import option
@@ -28,6 +29,11 @@ the entity type (`<S:PER> </S:PER>`), or punctuation (`@ * PER * name @`, `# ^ P
 DEVICES: Final = ("auto", "cpu", "cuda")
 """Where models may run: a choice of a single run, as the number of threads, and no part of the configuration."""
 
+
+CONFIG_VERSION: Final = 2
+"""Of the form in which a configuration is stored. 1, which 0.1.0 wrote without saying so, has no cleaning."""
+
+VERSION_FIELD: Final = "version"
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -170,7 +176,10 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotateConfig:
-    """Everything that decides what a dataset's rows say. Stored in the plan; another configuration is refused."""
+    """Everything that decides what a dataset's rows say. Stored in the plan; another configuration is refused.
+
+    A new field's default must keep the rows of datasets that were begun before there was the field.
+    """
 
     read: ReadConfig = dataclasses.field(default_factory=ReadConfig)
     splitter: str = option(
@@ -190,26 +199,84 @@ class AnnotateConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the configuration as plain JSON types."""
+        """Give the configuration as plain JSON types, with the version of its form."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return fields
+        return {VERSION_FIELD: CONFIG_VERSION, **fields}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "AnnotateConfig":
-        """Read a configuration back from what `to_dict` gave.
+        """Read a configuration back from what `to_dict` gave, in this version or an earlier one.
+
+        A field that was not there yet has its default: a new field's default keeps the rows as they were.
 
         Raises:
-          TypeError: on a field that this version does not know.
+          ValueError: on a field that this version does not know, by name.
         """
-        model = dict(fields["model"])
-        model["tasks"] = tuple(model["tasks"])
-        return cls(
-            read=ReadConfig(**fields["read"]),
-            splitter=fields["splitter"],
-            splitter_version=fields["splitter_version"],
-            model=ModelConfig(**model),
+        fields = dict(fields)
+        version = fields.pop(VERSION_FIELD, 1)
+        try:
+            config: AnnotateConfig = _read_fields(cls, fields, "")
+        except _UnknownFieldError as error:
+            raise ValueError(
+                f"A stored configuration must have fields that this version knows, got `{error}`: it was written by a "
+                f"later version of klue-beam (its form is {version}, known is {CONFIG_VERSION}). Install that version."
+            ) from error
+        return config
+
+
+class _UnknownFieldError(Exception):
+    """The message is the field's name."""
+
+
+def _read_fields(kind: Any, fields: Mapping[str, Any], prefix: str) -> Any:
+    types = typing.get_type_hints(kind)
+    known = {field.name: types[field.name] for field in dataclasses.fields(kind)}
+    values = {}
+    for name, value in fields.items():
+        if name not in known:
+            raise _UnknownFieldError(prefix + name)
+        values[name] = _read_value(known[name], value, f"{prefix}{name}.")
+    return kind(**values)
+
+
+def _read_value(kind: Any, value: Any, prefix: str) -> Any:
+    """Bring a value of JSON into the type of its field; JSON knows neither tuples nor dataclasses."""
+    if dataclasses.is_dataclass(kind):
+        return _read_fields(kind, value, prefix)
+    if typing.get_origin(kind) is tuple:
+        (item, *_) = typing.get_args(kind)
+        return tuple(_read_value(item, inner, prefix) for inner in value)
+    return value
+
+
+def hash_config(stored: Mapping[str, Any]) -> str:
+    """Hash a configuration as it is stored; a dataset's files and receipts carry the hash of its plan's."""
+    return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+
+
+def require_same_config(stored: Mapping[str, Any], asked: AnnotateConfig) -> None:
+    """Refuse a configuration that is another than a stored one, field by field.
+
+    Args:
+      stored: as a plan holds it; fields that it does not have yet have their defaults.
+      asked: what is wanted now.
+
+    Raises:
+      ValueError: naming each field that differs, or one that this version does not know.
+    """
+    old, new = (dict(_flatten(config.to_dict())) for config in (AnnotateConfig.from_dict(stored), asked))
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if names:
+        differences = "; ".join(f"{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names)
+        raise ValueError(
+            f"A dataset must keep its configuration, got another: {differences}. Choose another output folder, or give "
+            "the old options."
         )
 
-    def sha256(self) -> str:
-        """Hash the configuration; two datasets with one hash can be mixed."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from klue_beam.beam_pipelines.commands.annotate import Call
 from klue_beam.beam_pipelines.commands.base import INCOMPLETE, OK
-from klue_beam.beam_pipelines.local.driver import describe_shard
 from klue_beam.beam_pipelines.local.job import Job
 from klue_beam.beam_pipelines.views.drawing import draw_preview
 from klue_beam.beam_pipelines.views.summary import draw_summary, summarize
@@ -25,7 +24,8 @@ def draw_plan(console: Console, job: Job) -> None:
     """Draw what a job would do."""
     shards_of: dict[str, int] = {}
     for shard in job.plan.shards:
-        shards_of[shard.source] = shards_of.get(shard.source, 0) + 1
+        for part in shard.ranges:
+            shards_of[part.source] = shards_of.get(part.source, 0) + 1
     table = Table("source", "MB", "shards", box=None, pad_edge=False)
     table.columns[1].justify = table.columns[2].justify = "right"
     for source in job.plan.sources[:MOST_SOURCES_SHOWN]:
@@ -53,7 +53,7 @@ def draw_report(call: Call, job: Job, set_aside: Mapping[Shard, str], rate: floa
         code = INCOMPLETE
         for shard in job.pending[:MOST_SHARDS_SHOWN]:
             why = set_aside.get(shard, "it has no last receipt")
-            out.print(Text(f"Not done: {describe_shard(shard)}: {why}"), soft_wrap=True)
+            out.print(Text(f"Not done: {shard.describe()}: {why}"), soft_wrap=True)
         out.print(
             f"{len(job.pending):,} shards are not done. Run the same command again: it does only what is left.",
             soft_wrap=True,

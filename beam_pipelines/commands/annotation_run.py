@@ -127,7 +127,8 @@ class _ShardObserver:
 
 def _run_locally(call: Call, job: Job, console: Console) -> tuple[dict[Shard, str], float]:
     """Run the pending shards; give those that were set aside with the reason, and the sentences a second."""
-    shard_job = ShardJob(job.dataset, job.config, call.beam_flags, call.cluster.threads, call.cluster.device)
+    here = (call.beam_flags, call.cluster.threads, call.cluster.device)
+    shard_job = ShardJob(job.dataset, job.config, job.plan.config_hash, *here)
     progress = JobProgress(before=Counts.of_receipts(job.receipts))
     with AmountMeter(job.plan, job.receipts) as meter, ProgressView(console, progress, meter.total, meter.unit) as view:
         set_aside = run_on_dask(call.cluster, job.pending, shard_job, _ShardObserver(progress, view))
@@ -149,7 +150,8 @@ def _run_on_beam(call: Call, job: Job, console: Console) -> tuple[dict[Shard, st
     dataset_options = {name: getattr(call.options, name) for name in vars(parser.parse_args([]))}
     options = AnnotateOptions(list(call.beam_flags), **dataset_options)
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, job.pending, job.config, job.dataset, call.cluster.threads, call.cluster.device)
+    here = (call.cluster.threads, call.cluster.device)
+    build(pipeline, job.pending, job.config, job.plan.config_hash, job.dataset, *here)
     try:
         result = pipeline.run()
         if not options.view_as(StandardOptions).no_wait_until_finish:

@@ -20,12 +20,15 @@ class AnnotateDataset(beam.PTransform):
     break the chain.
     """
 
-    def __init__(self, dataset: str, config: AnnotateConfig, threads: int = 1, device: str = "auto") -> None:
+    def __init__(
+        self, dataset: str, config: AnnotateConfig, config_hash: str, threads: int = 1, device: str = "auto"
+    ) -> None:
         """Choose where to, what and how.
 
         Args:
           dataset: the folder, its plan in it.
           config: the configuration of that plan.
+          config_hash: its hash, as the plan has it.
           threads: for the models' arithmetic, in each worker process.
           device: where that is done, as in Annotate.
 
@@ -35,6 +38,7 @@ class AnnotateDataset(beam.PTransform):
         super().__init__()
         self._dataset = dataset
         self._config = config
+        self._config_hash = config_hash
         self._threads, self._device = threads, device
 
     def expand(self, shards: beam.PCollection[Shard]) -> beam.PCollection[str]:
@@ -50,7 +54,7 @@ class AnnotateDataset(beam.PTransform):
             | "ReadShards" >> ReadShards(self._dataset, self._config.read)
             | "SplitSentences" >> SplitSentences(self._config.splitter)
             | "Annotate" >> annotate
-            | "WriteAnnotations" >> WriteAnnotations(self._dataset, self._config)
+            | "WriteAnnotations" >> WriteAnnotations(self._dataset, self._config, self._config_hash)
         )
 
 
@@ -58,6 +62,7 @@ def build(
     pipeline: beam.Pipeline,
     shards: Sequence[Shard],
     config: AnnotateConfig,
+    config_hash: str,
     dataset: str,
     threads: int = 1,
     device: str = "auto",
@@ -71,6 +76,7 @@ def build(
       pipeline: where the graph goes.
       shards: those still to do. Shards whose receipts are complete do no harm: they are looked up and passed over.
       config: the dataset's configuration, as its plan holds it.
+      config_hash: its hash, as the plan has it.
       dataset: the dataset's folder.
       threads: for the models' arithmetic, in each worker process.
       device: where that is done, as in Annotate.
@@ -82,5 +88,5 @@ def build(
         pipeline
         | "CreateShards" >> beam.Create(list(shards), reshuffle=False).with_output_types(Shard)
         | "SpreadShards" >> beam.Reshuffle()
-        | "AnnotateDataset" >> AnnotateDataset(dataset, config, threads, device)
+        | "AnnotateDataset" >> AnnotateDataset(dataset, config, config_hash, threads, device)
     )

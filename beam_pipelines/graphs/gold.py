@@ -12,9 +12,10 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from klue_beam.schemas.config import ModelConfig
 from klue_beam.schemas.document import DOCUMENT
+from klue_beam.schemas.dropped import DROPPED
 from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.reject import REJECT
-from klue_beam.schemas.shard import Chunk, ChunkKey, Tally
+from klue_beam.schemas.shard import Chunk, ChunkKey, Shard, SourceRange, Tally
 from klue_beam.transforms.annotate.sentences import Annotate
 from klue_beam.transforms.models.engine.loading import share_engines
 from klue_beam.transforms.split.sentences import SplitSentences
@@ -109,9 +110,11 @@ def _document_chunk(examples: Sequence[Example], first: int, number: int) -> Chu
         },
         schema=DOCUMENT,
     )
-    tally = Tally(first, first + len(examples), 0, 0, len(examples), 0, "")
-    rejects = pa.RecordBatch.from_pylist([], schema=REJECT)
-    return Chunk(ChunkKey(0, 0, number, False, False), rows, rejects, tally)
+    end = first + len(examples)
+    tally = Tally(0, first, end, first, end, len(examples), 0, "")
+    rejects, dropped = (pa.RecordBatch.from_pylist([], schema=schema) for schema in (REJECT, DROPPED))
+    shard = Shard(0, (SourceRange("", 0, "", 0, 0, 0),))
+    return Chunk(shard, ChunkKey(0, number, False, False), rows, rejects, dropped, (tally,))
 
 
 def _rows_as_json(chunk: Chunk) -> Iterator[str]:

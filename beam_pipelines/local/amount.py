@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow.parquet as pq
 
-from klue_beam.schemas.shard import Plan, Receipt, Shard
+from klue_beam.schemas.shard import Plan, Receipt, SourceRange
 from klue_beam.transforms.formats.bytes import read_blocks
 from klue_beam.transforms.formats.unpacking import StreamBreakError
 
@@ -68,14 +68,15 @@ class AmountMeter:
     def _count(self) -> None:
         done = {receipt.shard_id for receipt in self._receipts if receipt.last_of_shard}
         try:
-            total = sum(self._amount(shard) for shard in self._plan.shards if shard.shard_id not in done)
+            pending = [shard for shard in self._plan.shards if shard.shard_id not in done]
+            total = sum(self._amount(part) for shard in pending for part in shard.ranges)
         except (OSError, ValueError):
             return  # the time left stays unknown; the job itself meets and reports what is wrong with the source
-        total += sum(receipt.end_byte - receipt.begin_byte for receipt in self._receipts if receipt.shard_id in done)
+        total += sum(receipt.amount for receipt in self._receipts if receipt.shard_id in done)
         if not self._stop.is_set():
             self._total = total
 
-    def _amount(self, shard: Shard) -> int:
+    def _amount(self, part: SourceRange) -> int:
         if self.unit == "rows":
-            return sum(_row_group_rows(shard.source)[shard.begin : shard.end])
-        return _stream_bytes(shard.source, self._stop) if shard.is_stream else shard.end - shard.begin
+            return sum(_row_group_rows(part.source)[part.begin : part.end])
+        return _stream_bytes(part.source, self._stop) if part.is_stream else part.end - part.begin

@@ -50,6 +50,7 @@ class ShardJob:
 
     dataset: str
     config: AnnotateConfig
+    config_hash: str
     beam_flags: tuple[str, ...]
     threads: int
     device: str
@@ -71,15 +72,6 @@ class Observer(Protocol):
         """Tell the user something that he should know now."""
 
 
-def describe_shard(shard: Shard) -> str:
-    """Name a shard for people.
-
-    >>> describe_shard(Shard(3, "dump/a.jsonl", 0, 4194304, 0))
-    'shard 3 (dump/a.jsonl, 0 to 4194304)'
-    """
-    return f"shard {shard.shard_id} ({shard.source}, {shard.begin} to {'its end' if shard.is_stream else shard.end})"
-
-
 def annotate_shard(shard: Shard, job: ShardJob, attempt: int) -> str | None:
     """Annotate one shard in this process; runs on a worker.
 
@@ -98,7 +90,7 @@ def annotate_shard(shard: Shard, job: ShardJob, attempt: int) -> str | None:
     try:
         run_shard(shard, job)
     except Exception as error:  # the driver decides what becomes of the shard
-        logging.getLogger(__name__).debug("%s failed", describe_shard(shard), exc_info=True)
+        logging.getLogger(__name__).debug("%s failed", shard.describe(), exc_info=True)
         return f"{type(error).__name__}: {error}"
     finally:
         stop()
@@ -114,7 +106,7 @@ def run_shard(shard: Shard, job: ShardJob) -> None:
     from klue_beam.beam_pipelines.graphs.dataset import build  # noqa: PLC0415  the driver's own process never needs it
 
     with local_pipeline(job.beam_flags) as pipeline:
-        build(pipeline, [shard], job.config, job.dataset, job.threads, job.device)
+        build(pipeline, [shard], job.config, job.config_hash, job.dataset, job.threads, job.device)
 
 
 def local_pipeline(beam_flags: Sequence[str] = ()) -> Any:
@@ -178,7 +170,7 @@ class _Run:
                 self._died(shard)
             else:
                 raise DriverError(
-                    f"The Dask cluster must keep what it is given, got {future.status!r} for {describe_shard(shard)}: "
+                    f"The Dask cluster must keep what it is given, got {future.status!r} for {shard.describe()}: "
                     "its scheduler was stopped or lost. Run the same command again: it resumes."
                 )
             future.release()
@@ -188,7 +180,7 @@ class _Run:
         if self.errors[shard] >= ERRORS_ALLOWED:
             self._give_up(shard, f"failed {self.errors[shard]} times, the last time with {error}")
         else:
-            self.observer.say(f"{describe_shard(shard)} failed and is tried once more: {error}")
+            self.observer.say(f"{shard.describe()} failed and is tried once more: {error}")
             self.waiting.append(shard)
 
     def _died(self, shard: Shard) -> None:
@@ -196,12 +188,12 @@ class _Run:
         if self.deaths[shard] >= self.deaths_allowed:
             self._give_up(shard, f"its process died {self.deaths[shard]} times (killed, or out of memory)")
         else:
-            self.observer.say(f"The process of {describe_shard(shard)} died; another one takes the shard.")
+            self.observer.say(f"The process of {shard.describe()} died; another one takes the shard.")
             self.waiting.append(shard)
 
     def _give_up(self, shard: Shard, why: str) -> None:
         self.set_aside[shard] = why
-        self.observer.say(f"{describe_shard(shard)} is set aside: {why}")
+        self.observer.say(f"{shard.describe()} is set aside: {why}")
 
 
 def run_shards(

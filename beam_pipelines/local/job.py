@@ -72,9 +72,8 @@ class Job:
         segments = Counter(receipt.shard_id for receipt in self.receipts)
         ends = {receipt.shard_id: receipt.segment + 1 for receipt in self.receipts if receipt.last_of_shard}
         done = {shard_id for shard_id, end in ends.items() if segments[shard_id] == end}
-        size_of = {source.path: source.size_bytes for source in self.plan.sources}
         waiting = [shard for shard in self.plan.shards if shard.shard_id not in done]
-        return sorted(waiting, key=lambda shard: -size_of[shard.source] if shard.is_stream else 0)
+        return sorted(waiting, key=lambda shard: -shard.ranges[0].size_bytes if shard.is_stream else 0)
 
     @property
     def is_finished(self) -> bool:
@@ -97,11 +96,12 @@ def plan_job(dataset: str, inputs: Sequence[str], config: AnnotateConfig, device
       OSError: if a file cannot be read.
     """
     stored = load_plan(dataset) if os.path.exists(os.path.join(dataset, PLAN_FILE)) else None
+    receipts = tuple(load_receipts(dataset))
     if stored is None:
         plan = make_plan(inputs, dataclasses.replace(config, model=_settle(config.model, device)))
     else:
-        plan = extend_plan(stored, inputs, config)
-    return Job(dataset, plan, plan == stored, AnnotateConfig.from_dict(plan.config), tuple(load_receipts(dataset)))
+        plan = extend_plan(stored, inputs, config, receipts)
+    return Job(dataset, plan, plan == stored, AnnotateConfig.from_dict(plan.config), receipts)
 
 
 def _settle(config: ModelConfig, device: str) -> ModelConfig:

@@ -40,8 +40,7 @@ class Counts:
         total = cls()
         for receipt in receipts:
             counts = receipt.counts
-            amount = receipt.end_byte - receipt.begin_byte
-            total.add(cls(counts["documents"], counts["sentences"], counts["rejects"], amount))
+            total.add(cls(counts["documents"], counts["sentences"], counts["rejects"], receipt.amount))
         return total
 
 
@@ -75,7 +74,7 @@ class JobProgress:
             attempt, counts = self._of_attempt.get(event["shard_id"], (-1, Counts()))
             if attempt != event["attempt"]:
                 return
-            counts.add(Counts(event["documents"], event["sentences"], event["rejects"], event["input_bytes"]))
+            counts.add(Counts(event["documents"], event["sentences"], event["rejects"], event["amount"]))
 
     def this_run(self) -> tuple[Counts, float]:
         """Give what this run did, and the seconds since its first shard was handed out."""

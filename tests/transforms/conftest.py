@@ -6,9 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from klue_beam.schemas.dropped import DROPPED
 from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.reject import REJECT
-from klue_beam.schemas.shard import Chunk, ChunkKey, Shard, Tally
+from klue_beam.schemas.shard import Chunk, ChunkKey, Shard, SourceRange, Tally
 from klue_beam.transforms.tasks.output import annotated_schema
 
 
@@ -17,7 +18,7 @@ class Annotated:
 
     SOURCE = "뉴스.txt"
     SCHEMA = annotated_schema(TASKS)
-    SHARD = Shard(shard_id=3, source=SOURCE, begin=0, end=1000, first_record=0)
+    SHARD = Shard(3, (SourceRange(SOURCE, 1000, "1", 0, 1000, 0),))
 
     @staticmethod
     def tree(text: str) -> list[dict[str, Any]]:
@@ -89,29 +90,34 @@ class Annotated:
         last: bool = True,
         records: tuple[int, int] | None = None,
         schema: pa.Schema | None = None,
+        dropped: Sequence[dict[str, Any]] = (),
+        shard: Shard | None = None,
         key: dict[str, Any] | None = None,
         tally: dict[str, Any] | None = None,
     ) -> Chunk:
         """Give a chunk that accounts for the records of its rows and rejects, or for a wider range with blanks."""
-        documents = {row["record_index"] for row in rows}
+        documents = {row["record_index"] for row in (*rows, *dropped)}
         rejected = {row["record_index"] for row in rejects if row["stage"] == "read"} - {None}
         seen = documents | rejected
         first, end = records if records is not None else (min(seen, default=0), max(seen, default=-1) + 1)
         fields = {
+            "range_index": 0,
             "first_record": first,
             "end_record": end,
-            "begin_byte": first * 10,
-            "end_byte": end * 10,
+            "begin": first * 10,
+            "end": end * 10,
             "documents": len(documents),
             "blanks": end - first - len(documents) - len(rejected),
             "input_sha256": "0" * 64 if last else "",
         }
-        keys = {"shard_id": 3, "segment": 0, "batch": batch, "last_of_segment": last, "last_of_shard": last}
+        keys = {"segment": 0, "batch": batch, "last_of_segment": last, "last_of_shard": last}
         return Chunk(
+            shard or cls.SHARD,
             ChunkKey(**{**keys, **(key or {})}),
             pa.RecordBatch.from_pylist(list(rows), schema=schema or cls.SCHEMA),
             pa.RecordBatch.from_pylist(list(rejects), schema=REJECT),
-            Tally(**{**fields, **(tally or {})}),
+            pa.RecordBatch.from_pylist(list(dropped), schema=DROPPED),
+            (Tally(**{**fields, **(tally or {})}),),
         )
 
 

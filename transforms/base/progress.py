@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 
 class ChunkProgress(NamedTuple):
-    """What one chunk brought, counted where it was written."""
+    """What one chunk brought, counted where it was written; `amount` in the unit in which the format counts."""
 
     shard_id: int
     documents: int
     sentences: int
     rejects: int
-    input_bytes: int
+    amount: int
 
 
 _listeners: list[Callable[[ChunkProgress], None]] = []

@@ -7,7 +7,7 @@ from typing import Final
 
 import smart_open
 
-from klue_beam.schemas.shard import Source
+from klue_beam.schemas.shard import Source, SourceRange
 from klue_beam.transforms.formats.unpacking import PACKINGS, StreamBreakError, unpack_blocks
 
 COMPRESSED_SUFFIXES: Final = tuple(PACKINGS)
@@ -38,18 +38,18 @@ def stat_source(path: str) -> Source:
     return Source(path, status.st_size, str(status.st_mtime_ns))
 
 
-def check_unchanged(planned: Source) -> None:
+def check_unchanged(planned: SourceRange) -> None:
     """Compare a source with how it stood when the plan was made.
 
     Raises:
       SourceChangedError: if its size or its modification time is another.
       OSError: if it is gone.
     """
-    found = stat_source(planned.path)
-    if found != planned:
+    found = stat_source(planned.source)
+    if (found.size_bytes, found.version) != (planned.size_bytes, planned.version):
         raise SourceChangedError(
             f"A source must stay as it was planned ({planned.size_bytes} bytes, version {planned.version}), got "
-            f"{found.size_bytes} bytes, version {found.version}: {planned.path!r}. Restore it, or annotate it into "
+            f"{found.size_bytes} bytes, version {found.version}: {planned.source!r}. Restore it, or annotate it into "
             "another output folder."
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from klue_beam.schemas.config import AnnotateConfig
+from klue_beam.schemas.dropped import DROPPED
 from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.sentence import SENTENCE
@@ -97,6 +98,14 @@ class Dataset:
         if receipt.data is not None:
             yield from read_rows(self.store, receipt.data.path, self.schema.names)
 
+    def dropped(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """Read what cleaning left out, with the columns of DROPPED.
+
+        Raises:
+          ValueError, FileNotFoundError: as `rows`.
+        """
+        return self._read("dropped", DROPPED, columns)
+
     def rejects(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """Read the records that could not be annotated, with the columns of REJECT.
 
@@ -106,7 +115,7 @@ class Dataset:
         return self._read("rejects", REJECT, columns)
 
     def duckdb(self) -> Any:
-        """Open a DuckDB connection with the views sentences, documents, entities, relations, arcs and rejects.
+        """Open a DuckDB connection with the views sentences, documents, entities, relations, arcs, rejects and dropped.
 
         A view is there if the dataset has its columns. Spans are called `begin_char` and `end_char` in all of them,
         since `end` would have to stand in quotes.
@@ -118,7 +127,7 @@ class Dataset:
           ImportError: if duckdb is not installed.
           ValueError: if a receipt is broken, or the files are where DuckDB cannot read them.
         """
-        files: dict[str, list[str]] = {"data": [], "rejects": []}
+        files: dict[str, list[str]] = {"data": [], "rejects": [], "dropped": []}
         for receipt in self.receipts():
             for part, found in files.items():
                 file: PublishedFile | None = getattr(receipt, part)
@@ -128,6 +137,7 @@ class Dataset:
             [
                 tables.Table("sentences", self.schema, files["data"]),
                 tables.Table("rejects", REJECT, files["rejects"]),
+                tables.Table("dropped", DROPPED, files["dropped"]),
             ]
         )
 

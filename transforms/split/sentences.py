@@ -129,7 +129,7 @@ class _SplitChunk(beam.DoFn):
 class SplitSentences(beam.PTransform):
     """Split the documents of each chunk into sentences: PCollection[Chunk] -> PCollection[Chunk].
 
-    Rows come as DOCUMENT and leave as SENTENCE; key, rejects and tally stay.
+    Rows come as DOCUMENT and leave as SENTENCE; all else of a chunk stays.
     """
 
     def __init__(self, splitter_name: str = "fast") -> None:

@@ -5,19 +5,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from klue_beam.schemas.config import AnnotateConfig
+from klue_beam.schemas.config import AnnotateConfig, hash_config
 from klue_beam.schemas.shard import (
     ATTEMPTS_DIR,
     DATA_DIR,
+    DROPPED_DIR,
     PLAN_FILE,
     RECEIPTS_DIR,
     REJECTS_DIR,
     SUCCESS_FILE,
     Plan,
+    SourceRange,
     segment_name,
 )
 from klue_beam.transforms.plan.plan import load_plan
@@ -55,8 +57,8 @@ def verify(dataset: str | Path, progress: VerifyProgress | None = None) -> Verif
     """Verify a dataset against its plan and its sources.
 
     The records of each source are counted again as far as it can still be read, and compared with the receipts; the
-    receipts with the files, byte for byte; and each record must be in the data or in the rejects exactly once, or be
-    blank in the source. A file that no receipt names is a fault as well. Memory stays flat.
+    receipts with the files, byte for byte; and each record must be in the data, in the rejects or dropped exactly
+    once, or be blank in the source. A file that no receipt names is a fault as well. Memory stays flat.
 
     Args:
       dataset: its folder.
@@ -79,7 +81,12 @@ def verify(dataset: str | Path, progress: VerifyProgress | None = None) -> Verif
     segments, strays = _list_receipts(folder)
     claimed = _verify_shards(folder, plan, config, segments, report=report, progress=progress)
     strays += _stray_receipts(plan, segments)
-    strays += [name for part in (DATA_DIR, REJECTS_DIR) for name in _list_folder(folder, part) if name not in claimed]
+    strays += [
+        name
+        for part in (DATA_DIR, REJECTS_DIR, DROPPED_DIR)
+        for name in _list_folder(folder, part)
+        if name not in claimed
+    ]
     report.faults += [f"{name}: it is foreign: no plan or receipt names it. Take it away." for name in strays]
     report.faults += _ending_faults(folder, plan, report.counts["segments"])
     return report
@@ -88,18 +95,20 @@ def verify(dataset: str | Path, progress: VerifyProgress | None = None) -> Verif
 def _plan_faults(plan: Plan, config: AnnotateConfig) -> Iterator[str]:
     """Check the plan itself: its configuration's hash, and that the shards of each source partition it."""
     remedy = "Restore the plan; without it the dataset can only be made anew in another folder."
-    if config.sha256() != plan.config_hash:
-        yield f"{PLAN_FILE}: its configuration must hash to {plan.config_hash}, got {config.sha256()}. {remedy}"
+    if (found := hash_config(plan.config)) != plan.config_hash:
+        yield f"{PLAN_FILE}: its configuration must hash to {plan.config_hash}, got {found}. {remedy}"
     if [shard.shard_id for shard in plan.shards] != list(range(len(plan.shards))):
         yield f"{PLAN_FILE}: its shards must be numbered from 0 without a gap. {remedy}"
-    sizes = {source.path: source.size_bytes for source in plan.sources}
-    for source, group in groupby(plan.shards, key=lambda shard: shard.source):
-        shards = list(group)
-        ends_known = config.read.input_format != "parquet" and not shards[-1].is_stream
+    parts: dict[str, list[SourceRange]] = {}
+    for shard in plan.shards:
+        for part in shard.ranges:
+            parts.setdefault(part.source, []).append(part)
+    for source, ranges in parts.items():
+        ends_known = config.read.input_format != "parquet" and not ranges[-1].is_stream
         is_whole = (
-            (shards[0].begin, shards[0].first_record) == (0, 0)
-            and all(shard.end == after.begin for shard, after in pairwise(shards))
-            and (shards[-1].end == sizes[source] or not ends_known)
+            (ranges[0].begin, ranges[0].first_record) == (0, 0)
+            and all(part.end == after.begin for part, after in pairwise(ranges))
+            and (ranges[-1].end == ranges[-1].size_bytes or not ends_known)
         )
         if not is_whole:
             yield f"{PLAN_FILE}: the shards of {source} must follow each other from its begin to its end. {remedy}"
@@ -118,18 +127,19 @@ def _verify_shards(
     schema = annotated_schema(config.model.tasks, metadata=config.read.keep_metadata)
     claimed: set[str] = set()
     for number, (shard, after) in enumerate(zip(plan.shards, [*plan.shards[1:], None], strict=True), 1):
+        following = after.ranges[0] if after is not None else None
+        goes_on = following is not None and following.source == shard.ranges[-1].source
         findings = ShardVerifier(
             folder,
             shard,
-            end_record=after.first_record if after is not None and after.source == shard.source else None,
+            end_record=following.first_record if following is not None and goes_on else None,
             schema=schema,
             config=config.read,
             config_hash=plan.config_hash,
         ).verify(segments.get(shard.shard_id, ()))
         report.faults += findings.faults
         report.counts.update({"shards": 1, **findings.counts})
-        if findings.not_recounted:
-            report.not_recounted.setdefault(shard.source, findings.not_recounted)
+        report.not_recounted = {**findings.not_recounted, **report.not_recounted}
         claimed |= findings.files
         if progress is not None:
             progress(number, len(plan.shards))

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from klue_beam.schemas.config import ReadConfig
-from klue_beam.schemas.shard import DATA_DIR, RECEIPTS_DIR, REJECTS_DIR, Chunk, Receipt, Shard, segment_name
+from klue_beam.schemas.shard import DATA_DIR, RECEIPTS_DIR, REJECTS_DIR, Chunk, Coverage, Receipt, Shard, segment_name
+from klue_beam.transforms.base.numbering import Positions
 from klue_beam.transforms.read.shards import SegmentCount, count_records, read_shard
-from klue_beam.transforms.verify.segment import REDO, Records, SegmentRecords
+from klue_beam.transforms.verify.segment import REDO, SegmentRecords
 from klue_beam.transforms.write.chain import READ_STAGE
 
 
@@ -24,9 +25,10 @@ class SourceRecount:
     """
 
     def __init__(self, shard: Shard, config: ReadConfig, receipts: Sequence[Receipt]) -> None:
-        self._shard = shard
         self._counts = count_records(shard, config)
-        self._chunks = read_shard(shard, config, [receipt for receipt in receipts if not receipt.counts["blanks"]])
+        self._chunks = read_shard(
+            shard, config, [receipt for receipt in receipts if not receipt.counts["blanks"]], as_planned=False
+        )
 
     def compare(self, receipt: Receipt, records: SegmentRecords | None) -> str:
         """Compare a segment with the source; to be called in the order of segments, and not after a difference.
@@ -43,50 +45,58 @@ class SourceRecount:
         """
         name = segment_name(receipt.shard_id, receipt.segment)
         count = next((count for count in self._counts if count.segment == receipt.segment), None)
+        if count is None:
+            return self._other_content(receipt.covered[0], name)
         fault = self._compare_range(receipt, count, name)
-        if fault or records is None or count is None:
+        if fault or records is None:
             return fault
-        if records.breaks != (count.stream_break is not None):
-            expected = f"one reject for {count.stream_break}" if count.stream_break else "no reject for a break"
+        if records.breaks != len(count.breaks):
+            expected = f"one reject for {'; '.join(count.breaks)}" if count.breaks else "no reject for a break"
             return f"{REJECTS_DIR}/{name}.parquet: it must hold {expected}, got {records.breaks} breaks. {REDO}"
         return self._compare_records(receipt, records, name) if receipt.counts["blanks"] else ""
 
-    def _compare_range(self, receipt: Receipt, count: SegmentCount | None, name: str) -> str:
-        if count is None or (count.begin_byte, count.end_byte, count.input_sha256) != (
-            receipt.begin_byte,
-            receipt.end_byte,
-            receipt.input_sha256,
-        ):
-            return (
-                f"{self._shard.source}: what stands from {receipt.begin_byte} to {receipt.end_byte} is not what was "
-                f"annotated, by {RECEIPTS_DIR}/{name}.json. Restore the source, or annotate it into another folder."
-            )
-        for field in ("first_record", "end_record", "last_of_shard"):
-            found, counted = getattr(receipt, field), getattr(count, field)
-            if found != counted:
-                return (
-                    f"{RECEIPTS_DIR}/{name}.json: counted again in {self._shard.source}, `{field}` must be {counted}, "
-                    f"got {found}. {REDO}"
-                )
+    def _compare_range(self, receipt: Receipt, count: SegmentCount, name: str) -> str:
+        for told, counted in zip(receipt.covered, count.covered, strict=True):
+            if (told.begin, told.end, told.input_sha256) != (counted.begin, counted.end, counted.input_sha256):
+                return self._other_content(told, name)
+            pairs = [(field, getattr(told, field), getattr(counted, field)) for field in ("first_record", "end_record")]
+            for field, found, expected in (*pairs, ("last_of_shard", receipt.last_of_shard, count.last_of_shard)):
+                if found != expected:
+                    return (
+                        f"{RECEIPTS_DIR}/{name}.json: counted again in {told.source}, `{field}` must be {expected}, "
+                        f"got {found}. {REDO}"
+                    )
         return ""
 
+    def _other_content(self, told: Coverage, name: str) -> str:
+        return (
+            f"{told.source}: what stands from {told.begin} to {told.end} is not what was annotated, by "
+            f"{RECEIPTS_DIR}/{name}.json. Restore the source, or annotate it into another folder."
+        )
+
     def _compare_records(self, receipt: Receipt, records: SegmentRecords, name: str) -> str:
-        """Compare record by record, so that what is in neither file is blank in the source."""
+        """Compare record by record, so that what is in no file is blank in the source."""
+        numbering, seen = records.numbering, 0
         for chunk in self._read_segment(receipt.segment):
-            is_read = pc.equal(chunk.rejects.column("stage"), READ_STAGE)
-            rejected = chunk.rejects.column("record_index").filter(is_read).drop_null()
-            pairs = (
-                (DATA_DIR, records.documents, np.asarray(chunk.rows.column("record_index")), "a document"),
-                (REJECTS_DIR, records.rejected, np.asarray(rejected), "rejected"),
+            read = chunk.rejects.filter(
+                pc.and_(
+                    pc.equal(chunk.rejects.column("stage"), READ_STAGE), chunk.rejects.column("record_index").is_valid()
+                )
             )
-            for folder, held, read, what in pairs:
-                part = _between(held, chunk.tally.first_record, chunk.tally.end_record)
-                if len(lost := np.setdiff1d(read, part)):
-                    fault = f"record {lost[0]} is {what} in {self._shard.source}, but not there"
+            end = seen + sum(tally.end_record - tally.first_record for tally in chunk.tallies)
+            for folder, held, batch, what in (
+                (DATA_DIR, records.documents, chunk.rows, "a document"),
+                (REJECTS_DIR, records.rejected, read, "rejected"),
+            ):
+                expected = numbering.positions(batch.column("source"), batch.column("record_index"))
+                part = _between(held, seen, end)
+                if len(lost := np.setdiff1d(expected, part)):
+                    fault = f"{numbering.describe(int(lost[0]))} is {what} in its source, but not there"
                     return f"{folder}/{name}.parquet: {fault}. {REDO}"
-                if len(extra := np.setdiff1d(part, read)):
-                    fault = f"record {extra[0]} is not {what} in {self._shard.source}"
+                if len(extra := np.setdiff1d(part, expected)):
+                    fault = f"{numbering.describe(int(extra[0]))} is not {what} in its source"
                     return f"{folder}/{name}.parquet: {fault}. {REDO}"
+            seen = end
         return ""
 
     def _read_segment(self, segment: int) -> Iterator[Chunk]:
@@ -97,7 +107,7 @@ class SourceRecount:
                     return
 
 
-def _between(records: Records, first: int, end: int) -> Records:
-    """Give the part of ascending records that lies in a half-open range."""
-    begin, stop = np.searchsorted(records, [first, end])
-    return records[begin:stop]
+def _between(positions: Positions, first: int, end: int) -> Positions:
+    """Give the part of ascending positions that lies in a half-open range."""
+    begin, stop = np.searchsorted(positions, [first, end])
+    return positions[begin:stop]

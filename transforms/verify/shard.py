@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from klue_beam.schemas.config import ReadConfig
-from klue_beam.schemas.shard import Receipt, Shard
+from klue_beam.schemas.shard import Coverage, Receipt, Shard
 from klue_beam.transforms.read.shards import ShardReadError
 from klue_beam.transforms.verify.recount import SourceRecount
 from klue_beam.transforms.verify.segment import REDO, SegmentVerifier
@@ -24,13 +24,13 @@ class ShardFindings:
 
     Attributes:
       faults: what is wrong, as sentences that begin with the name of a file or source.
-      not_recounted: why the source could not be counted again; empty if it was.
+      not_recounted: the source that could not be counted again with the reason; empty if all were.
       counts: the counts of its receipts, and `segments`, `files` and `recounted_records`.
       files: the files of its receipts, those that are missing or broken too, relative to the dataset.
     """
 
     faults: list[str] = field(default_factory=list)
-    not_recounted: str = ""
+    not_recounted: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     files: set[str] = field(default_factory=set)
 
@@ -41,7 +41,7 @@ class ShardVerifier:
     Args:
       dataset: the dataset's folder.
       shard: as planned.
-      end_record: the first record of the next shard of the same source, None if there is none.
+      end_record: the first record of the next range of the last source, None if there is none.
       schema: what annotated_schema gives for the dataset.
       config: how the source was read.
       config_hash: the plan's.
@@ -84,14 +84,14 @@ class ShardVerifier:
             try:
                 fault = source.compare(receipt, records)
             except ShardReadError as error:
-                self._findings.not_recounted = str(error)
+                self._findings.not_recounted = {error.source: str(error)}
                 is_comparable = False
                 continue
             if fault:  # what follows in the source is shifted
                 self._findings.faults.append(fault)
                 is_comparable = False
             else:
-                self._findings.counts["recounted_records"] += receipt.end_record - receipt.first_record
+                self._findings.counts["recounted_records"] += receipt.records
         return self._findings
 
     def _verifier(self, segment: int) -> SegmentVerifier:
@@ -104,11 +104,11 @@ class ShardVerifier:
             receipt = verifier.load_receipt()
             self._findings.faults += verifier.faults
             if receipt is None:
-                self._findings.files |= {verifier.data_name, verifier.rejects_name}
+                self._findings.files.update(verifier.file_names)
                 continue
             receipts.append(receipt)
-            pairs = ((verifier.data_name, receipt.data), (verifier.rejects_name, receipt.rejects))
-            files = {name for name, file in pairs if file is not None}
+            published = (receipt.data, receipt.rejects, receipt.dropped)
+            files = {name for name, file in zip(verifier.file_names, published, strict=True) if file is not None}
             self._findings.files |= files
             self._findings.counts.update({"segments": 1, "files": len(files), **receipt.counts})
         return receipts
@@ -116,49 +116,50 @@ class ShardVerifier:
     def _check_chain(self, segments: Sequence[int], receipts: Sequence[Receipt]) -> None:
         """Check that the segments follow each other from the shard's begin to its end, none missing."""
         if not segments:
-            place = f"shard {self._shard.shard_id} of {self._shard.source}"
-            self._missing(0, f"{place} is not annotated")
+            self._missing(0, f"{self._shard.describe()} is not annotated")
             return
         for segment in sorted(set(range(max(segments))).difference(segments)):
             self._missing(segment, "later ones of its shard are there")
         if receipts and receipts[0].segment == 0:
-            self._check_joint(receipts[0], self._shard.first_record, self._begin)
+            for part, coverage in zip(self._shard.ranges, receipts[0].covered, strict=True):
+                begin = part.begin if self._counts_bytes else part.first_record
+                self._check_joint(0, coverage, part.first_record, begin)
         for receipt, after in pairwise(receipts):
             if receipt.last_of_shard:
                 self._fault(after.segment, f"it is foreign: segment {receipt.segment} is the last of its shard. {REDO}")
             elif after.segment == receipt.segment + 1:
-                self._check_joint(after, receipt.end_record, receipt.end_byte)
+                before = receipt.covered[-1]
+                self._check_joint(after.segment, after.covered[0], before.end_record, before.end)
         if receipts and receipts[-1].segment == max(segments):
             self._check_end(receipts[-1])
 
-    def _check_joint(self, receipt: Receipt, record: int, byte: int) -> None:
-        expected, found = (record, byte), (receipt.first_record, receipt.begin_byte)
-        for what, value, got in zip(("`first_record`", "`begin_byte`"), expected, found, strict=True):
+    def _check_joint(self, segment: int, coverage: Coverage, record: int, begin: int) -> None:
+        for what, value, got in (
+            ("`first_record`", record, coverage.first_record),
+            ("`begin`", begin, coverage.begin),
+        ):
             if got != value:
-                self._fault(receipt.segment, f"{what} must be {value}, where the part before ends, got {got}. {REDO}")
+                self._fault(segment, f"{what} must be {value}, where the part before ends, got {got}. {REDO}")
 
     def _check_end(self, last: Receipt) -> None:
         if not last.last_of_shard:
             self._missing(last.segment + 1, "the one before is not the last of its shard")
             return
-        if self._end_record is not None and last.end_record != self._end_record:
-            self._fault(last.segment, f"`end_record` must be {self._end_record}, got {last.end_record}. {REDO}")
-        if self._has_bytes and last.end_byte != self._shard.end:
-            self._fault(last.segment, f"`end_byte` must be {self._shard.end}, got {last.end_byte}. {REDO}")
+        end_record = last.covered[-1].end_record
+        if self._end_record is not None and end_record != self._end_record:
+            self._fault(last.segment, f"`end_record` must be {self._end_record}, got {end_record}. {REDO}")
+        for part, coverage in zip(self._shard.ranges, last.covered, strict=True):
+            if self._counts_bytes and not part.is_stream and coverage.end != part.end:
+                self._fault(last.segment, f"`end` must be {part.end}, got {coverage.end}. {REDO}")
 
     @property
-    def _begin(self) -> int:
-        """Where the first receipt's byte range begins; that of Parquet counts rows, its shard's row groups."""
-        return self._shard.first_record if self._config.input_format == "parquet" else self._shard.begin
-
-    @property
-    def _has_bytes(self) -> bool:
-        """Whether the shard's range is in bytes, and known."""
-        return not self._shard.is_stream and self._config.input_format != "parquet"
+    def _counts_bytes(self) -> bool:
+        """Whether ranges are cut and counted in one unit; Parquet is cut by row groups and counted by rows."""
+        return self._config.input_format != "parquet"
 
     def _missing(self, segment: int, why: str) -> None:
         verifier = self._verifier(segment)
-        self._findings.files |= {verifier.data_name, verifier.rejects_name}
+        self._findings.files.update(verifier.file_names)
         self._fault(segment, f"it is missing: {why}. {RESUME}")
 
     def _fault(self, segment: int, what: str) -> None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from klue_beam.schemas.labels import NO_RELATION
 from klue_beam.schemas.registry import TASKS
+from klue_beam.transforms.base.codepoints import Bools
 from klue_beam.transforms.tasks.base import Task
 from klue_beam.transforms.tasks.checking import (
     ContractError,
@@ -23,7 +24,7 @@ from klue_beam.transforms.tasks.checking import (
 )
 from klue_beam.transforms.tasks.output import list_flags, tasks_of
 
-__all__ = ["ContractError", "check_batch", "check_rows", "count_rows"]
+__all__ = ["ContractError", "check_batch", "check_rows", "count_dropped", "count_rows"]
 
 NO_LABELS: Final = ("", NO_RELATION)
 """What no task column may hold as a label. A checkpoint's own labels are kept as they are where KLUE has none such."""
@@ -62,6 +63,16 @@ def count_rows(rows: pa.RecordBatch) -> Counter[str]:
     return counts
 
 
+def count_dropped(dropped: pa.RecordBatch) -> Counter[str]:
+    """Count what cleaning left out, by the names of Receipt's `counts`; nothing where nothing was left out."""
+    counts: Counter[str] = Counter()
+    if dropped.num_rows:
+        counts["dropped"] = dropped.num_rows
+        steps, reasons = (dropped.column(name).to_pylist() for name in ("step", "reason"))
+        counts.update(f"dropped:{step}: {reason}" for step, reason in zip(steps, reasons, strict=True))
+    return counts
+
+
 def check_batch(batch: pa.RecordBatch, schema: pa.Schema, place: str) -> None:
     """Check that a batch has exactly these columns, holds valid Arrow data, and no null where none may be.
 
@@ -94,11 +105,15 @@ def _check_sentences(checker: RowChecker) -> None:
         lambda i: f"`begin` {begin[i]} and `end` {end[i]} do not fit a text of {length[i]} code points",
     )
     checker.refuse(np.diff(checker.eojeols.offsets) == 0, "it holds nothing but white space")
+    same_source = _continues(checker.rows.column("source"))
     step = np.diff(record, prepend=-1)
-    checker.refuse(step < 0, lambda i: f"it comes after record {record[i - 1]}; records must stay in order")
-    expected = np.where(step > 0, 0, np.concatenate(([0], index[:-1] + 1)))
+    checker.refuse(
+        same_source & (step < 0), lambda i: f"it comes after record {record[i - 1]}; records must stay in order"
+    )
+    same_record = same_source & (step == 0)
+    expected = np.where(same_record, np.concatenate(([0], index[:-1] + 1)), 0)
     checker.refuse(index != expected, lambda i: f"`sentence_index` must be {expected[i]}, got {index[i]}")
-    overlap = (step == 0) & (begin < np.concatenate(([0], end[:-1])))
+    overlap = same_record & (begin < np.concatenate(([0], end[:-1])))
     checker.refuse(
         overlap, lambda i: f"it begins at {begin[i]}, inside the sentence before, which ends at {end[i - 1]}"
     )
@@ -131,3 +146,11 @@ def _check_column(checker: RowChecker, task: Task) -> None:
         lambda i: f"`{name}` holds {label[i].as_py()!r}, which is no label",
         owner,
     )
+
+
+def _continues(column: pa.StringArray) -> Bools:
+    """Tell of each value whether it is that of the row before; of the first it is not."""
+    same = np.zeros(len(column), bool)
+    if len(column) > 1:
+        same[1:] = read_bools(pc.equal(column.slice(1), column.slice(0, len(column) - 1)))
+    return same

@@ -3,22 +3,26 @@
 import contextlib
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from klue_beam.schemas.shard import ATTEMPTS_DIR, PublishedFile
+from klue_beam.schemas.shard import ATTEMPTS_DIR, Coverage, PublishedFile
 from klue_beam.transforms.plan.files import FOOTER_PREFIX, VERSION_KEY
 
 MAX_GROUP_ROWS: Final = 64 * 1024
 MAX_GROUP_BYTES: Final = 16 * 1024 * 1024
 """A row group is written as soon as it has so many rows, or so many bytes in Arrow's memory."""
+
+COVERED_NAME: Final = "covered_sha256"
+"""In the footer of a file: the hash of what its segment covers, as `hash_coverage` gives it."""
 
 DELETE: Final = "Delete that file and run the command again."
 
@@ -155,10 +159,29 @@ def fingerprint_file(path: Path) -> tuple[int, str]:
         return file.tell(), sha256
 
 
+def hash_coverage(covered: Sequence[Coverage]) -> str:
+    """Hash what a segment covers: of which sources which records, where, and what lies there (hex digest)."""
+    return hashlib.sha256(json.dumps([dataclasses.astuple(part) for part in covered]).encode()).hexdigest()
+
+
 def read_footer(path: Path) -> dict[str, str]:
-    """Give the provenance in a Parquet file's footer: every key that begins with FOOTER_PREFIX."""
+    """Give the provenance in a Parquet file's footer: every key that begins with FOOTER_PREFIX.
+
+    A file of version 0.1.0, which named the one range that it covered, gives its hash as a file of today does.
+
+    Raises:
+      ValueError: if there is a key that no version wrote.
+    """
     metadata = pq.read_metadata(path).metadata or {}
-    return {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(FOOTER_PREFIX.encode())}
+    prefix = FOOTER_PREFIX.encode()
+    footer = {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(prefix)}
+    if f"{FOOTER_PREFIX}begin_byte" not in footer:
+        return footer
+    source, sha256 = (footer.pop(f"{FOOTER_PREFIX}{name}") for name in ("source", "input_sha256"))
+    names = ("first_record", "end_record", "begin_byte", "end_byte")
+    first, end, begin, end_byte = (int(footer.pop(f"{FOOTER_PREFIX}{name}")) for name in names)
+    covered = [Coverage(source, first, end, begin, end_byte, sha256)]
+    return {**footer, f"{FOOTER_PREFIX}records": str(end - first), FOOTER_PREFIX + COVERED_NAME: hash_coverage(covered)}
 
 
 def clear_attempts(dataset: str | Path) -> int:

@@ -10,26 +10,27 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.shard import (
     ATTEMPTS_DIR,
     DATA_DIR,
+    DROPPED_DIR,
     RECEIPTS_DIR,
     REJECTS_DIR,
     Chunk,
     PublishedFile,
     Receipt,
     Shard,
-    Tally,
     segment_name,
 )
 from klue_beam.transforms.plan.files import FOOTER_PREFIX
 from klue_beam.transforms.write.chain import ChainChecker
-from klue_beam.transforms.write.contract import ContractError, count_rows
+from klue_beam.transforms.write.contract import ContractError, count_dropped, count_rows
 from klue_beam.transforms.write.publish import (
+    COVERED_NAME,
     DELETE,
     AttemptFile,
     PublishError,
+    hash_coverage,
     publish_file,
     put_if_absent,
 )
@@ -39,7 +40,7 @@ class SegmentWriter:
     """Streams one segment to attempt files and publishes it whole; as a context, throws the attempt away at the end.
 
     Every chunk is checked: that it is the next one, that its rows keep the output contract, and that its records are
-    all in the rows, in the rejects or blank.
+    all in the rows, in the rejects, dropped or blank.
 
     Args:
       dataset: the dataset's folder.
@@ -58,7 +59,6 @@ class SegmentWriter:
         self._name = segment_name(shard.shard_id, segment)
         self._provenance = {
             **provenance,
-            f"{FOOTER_PREFIX}source": shard.source,
             f"{FOOTER_PREFIX}shard": str(shard.shard_id),
             f"{FOOTER_PREFIX}segment": str(segment),
         }
@@ -66,9 +66,9 @@ class SegmentWriter:
         self._receipt_path = self._dataset / RECEIPTS_DIR / f"{self._name}.json"
         self._schema = schema
         self._chain = ChainChecker(shard, segment, schema)
-        self._counts: Counter[str] = Counter()
-        self._data: AttemptFile | None = None
-        self._rejects: AttemptFile | None = None
+        self._row_counts: Counter[str] = Counter()
+        self._dropped_counts: Counter[str] = Counter()
+        self._attempts: dict[str, AttemptFile] = {}
 
     def __enter__(self) -> "SegmentWriter":
         return self
@@ -89,16 +89,14 @@ class SegmentWriter:
           ContractError: if it is not the next one, or its rows, rejects or record counts break their contract.
         """
         self._chain.follow(chunk)
-        self._counts.update(count_rows(chunk.rows))
-        if chunk.rows.num_rows:
-            self._data = self._data or self._open("", self._schema)
-            self._data.write(chunk.rows)
-        if chunk.rejects.num_rows:
-            self._rejects = self._rejects or self._open(".rejects", REJECT)
-            self._rejects.write(chunk.rejects)
+        self._row_counts.update(count_rows(chunk.rows))
+        self._dropped_counts.update(count_dropped(chunk.dropped))
+        for folder, batch in ((DATA_DIR, chunk.rows), (REJECTS_DIR, chunk.rejects), (DROPPED_DIR, chunk.dropped)):
+            if batch.num_rows:
+                self._write(folder, batch)
 
     def publish(self) -> Receipt:
-        """Publish data, rejects and, last, the receipt; each only where none is there yet.
+        """Publish data, rejects, what was dropped and, last, the receipt; each only where none is there yet.
 
         A file that an attempt published which was cut short before its receipt is adopted. Where the receipt itself is
         there, another attempt has won and this one is thrown away.
@@ -110,63 +108,60 @@ class SegmentWriter:
           ContractError: if the segment's last chunk has not come.
           PublishError: if a file or receipt stands there that is not this segment's.
         """
-        tally = self._chain.tally
-        if tally is None or not self._chain.ended:
+        if not self._chain.ended:
             raise self.broken("the segment's last chunk has not come")
         try:
             if self._receipt_path.exists():
                 return self._stored_receipt()
-            return self._publish_receipt(self._publish_files(tally))
+            return self._publish_receipt(self._publish_files())
         finally:
             self.discard()
 
     def discard(self) -> None:
         """Throw the attempt files away; what is published stays."""
-        for attempt in (self._data, self._rejects):
-            if attempt is not None:
-                attempt.discard()
-        self._data = self._rejects = None
+        for attempt in self._attempts.values():
+            attempt.discard()
+        self._attempts.clear()
 
-    def _open(self, suffix: str, schema: pa.Schema) -> AttemptFile:
-        return AttemptFile(self._dataset, self._name + suffix, schema.with_metadata(self._provenance))
+    def _write(self, folder: str, batch: pa.RecordBatch) -> None:
+        if folder not in self._attempts:
+            suffix = "" if folder == DATA_DIR else f".{folder.removeprefix('_')}"
+            schema = batch.schema.with_metadata(self._provenance)
+            self._attempts[folder] = AttemptFile(self._dataset, self._name + suffix, schema)
+        self._attempts[folder].write(batch)
 
-    def _publish_files(self, tally: Tally) -> Receipt:
-        counts = self._counts
-        rejected = {
-            "rejected_records": self._chain.rejected_records,
-            "rejects": self._rejects.rows if self._rejects else 0,
+    def _publish_files(self) -> Receipt:
+        chain, covered = self._chain, self._chain.covered
+        counts = {
+            "records": sum(part.end_record - part.first_record for part in covered),
+            "documents": chain.documents,
+            "blanks": chain.blanks,
+            "rejected_records": chain.rejected_records,
+            "rejects": self._attempts[REJECTS_DIR].rows if REJECTS_DIR in self._attempts else 0,
         }
-        footer = {f"{FOOTER_PREFIX}{name}": str(value) for name, value in {**tally._asdict(), **rejected}.items()}
-        data, is_own = self._publish_file(self._data, DATA_DIR, footer)
-        if data is not None and not is_own:
-            counts = _count_file(self._dataset / data.path)
-        rejects, _ = self._publish_file(self._rejects, REJECTS_DIR, footer)
-        records = {
-            "records": tally.end_record - tally.first_record,
-            "documents": tally.documents,
-            "blanks": tally.blanks,
-        }
+        if self._dropped_counts:
+            counts |= {"dropped_documents": chain.dropped_documents, **self._dropped_counts}
+        facts = {**counts, COVERED_NAME: hash_coverage(covered)}
+        footer = {f"{FOOTER_PREFIX}{name}": str(value) for name, value in facts.items()}
+        data, is_own = self._publish_file(DATA_DIR, footer)
+        adopted = data is not None and not is_own
+        rejects, _ = self._publish_file(REJECTS_DIR, footer)
+        dropped, _ = self._publish_file(DROPPED_DIR, footer)
         return Receipt(
             shard_id=self._shard.shard_id,
             segment=self._segment,
-            last_of_shard=self._chain.last_of_shard,
-            source=self._shard.source,
+            last_of_shard=chain.last_of_shard,
             config_hash=self._config_hash,
-            first_record=tally.first_record,
-            end_record=tally.end_record,
-            begin_byte=tally.begin_byte,
-            end_byte=tally.end_byte,
-            input_sha256=tally.input_sha256,
-            counts={**records, **rejected, **counts},
+            covered=covered,
+            counts={**counts, **(_count_file(self._dataset / data.path) if data and adopted else self._row_counts)},
             data=data,
             rejects=rejects,
+            dropped=dropped,
         )
 
-    def _publish_file(
-        self, attempt: AttemptFile | None, folder: str, footer: Mapping[str, str]
-    ) -> tuple[PublishedFile | None, bool]:
+    def _publish_file(self, folder: str, footer: Mapping[str, str]) -> tuple[PublishedFile | None, bool]:
         target = self._dataset / folder / f"{self._name}.parquet"
-        if attempt is not None:
+        if (attempt := self._attempts.get(folder)) is not None:
             attempt.close(footer)
             return publish_file(attempt.path, self._dataset, target)
         if target.exists():
@@ -189,7 +184,7 @@ class SegmentWriter:
 
     def _stored_receipt(self) -> Receipt:
         """Read the receipt that another attempt at this segment published, and check that it is of this segment."""
-        path, tally = self._receipt_path, self._chain.tally
+        path = self._receipt_path
         try:
             stored = Receipt.from_json(path.read_bytes())
         except ValueError as error:
@@ -197,10 +192,8 @@ class SegmentWriter:
         own = {
             "shard_id": self._shard.shard_id,
             "segment": self._segment,
-            "source": self._shard.source,
             "config_hash": self._config_hash,
-            "first_record": tally and tally.first_record,
-            "end_record": tally and tally.end_record,
+            "covered": self._chain.covered,
         }
         for name, value in own.items():
             there = getattr(stored, name)

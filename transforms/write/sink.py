@@ -13,9 +13,7 @@ from klue_beam.schemas.config import AnnotateConfig, require
 from klue_beam.schemas.shard import Chunk, Receipt, Shard
 from klue_beam.transforms.base.progress import ChunkProgress, report
 from klue_beam.transforms.plan.files import FOOTER_PREFIX, VERSION_KEY
-from klue_beam.transforms.plan.plan import load_plan
 from klue_beam.transforms.tasks.output import annotated_schema, label_sets_version
-from klue_beam.transforms.write.contract import ContractError
 from klue_beam.transforms.write.publish import clear_attempts
 from klue_beam.transforms.write.segment import SegmentWriter
 
@@ -94,24 +92,26 @@ class WriteAnnotations(beam.PTransform):
     Chunks of a segment must come in order, one after another, as a fused chain behind ReadShards gives them.
 
     Args:
-      dataset: the dataset's folder, with the plan in it.
-      config: the configuration that the plan was made with.
+      dataset: the dataset's folder.
+      config: the configuration of the dataset's plan.
+      config_hash: its hash, as the plan has it.
 
     Raises:
       ValueError: if `dataset` is an address of an object store.
     """
 
-    def __init__(self, dataset: str | Path, config: AnnotateConfig) -> None:
+    def __init__(self, dataset: str | Path, config: AnnotateConfig, config_hash: str) -> None:
         super().__init__()
         require(
             "://" not in str(dataset), "`dataset` must be a folder", str(dataset), "Mount the store, or copy later."
         )
         self._dataset = str(dataset)
         self._config = config
+        self._config_hash = config_hash
 
     def expand(self, chunks: beam.PCollection[Chunk]) -> beam.PCollection[str]:
         """Apply the sink to a collection of chunks."""
-        return chunks | "write segments" >> beam.ParDo(_WriteSegments(self._dataset, self._config))
+        return chunks | "write segments" >> beam.ParDo(_WriteSegments(self._dataset, self._config, self._config_hash))
 
 
 @beam.typehints.with_input_types(Chunk)
@@ -119,29 +119,19 @@ class WriteAnnotations(beam.PTransform):
 class _WriteSegments(beam.DoFn):
     """Keeps the writer of the open segment from chunk to chunk."""
 
-    def __init__(self, dataset: str, config: AnnotateConfig) -> None:
+    def __init__(self, dataset: str, config: AnnotateConfig, config_hash: str) -> None:
         self._dataset = dataset
-        self._config = config
+        self._schema = annotated_schema(config.model.tasks, metadata=config.read.keep_metadata)
+        self._provenance = provenance(config, config_hash)
         self._writer: SegmentWriter | None = None
-
-    def setup(self) -> None:
-        """Load the plan, and refuse a graph of another configuration."""
-        plan = load_plan(self._dataset)
-        config_hash = self._config.sha256()
-        if plan.config_hash != config_hash:
-            raise ValueError(
-                f"The plan in {self._dataset} must have the configuration of this pipeline, {config_hash}, got "
-                f"{plan.config_hash}. Write to another folder, or use the configuration stored in the plan."
-            )
-        self._shards = {shard.shard_id: shard for shard in plan.shards}
-        self._schema = annotated_schema(self._config.model.tasks, metadata=self._config.read.keep_metadata)
-        self._provenance = provenance(self._config, config_hash)
 
     def process(self, chunk: Chunk) -> Iterator[str]:
         """Write a chunk; with the last of its segment, commit the segment."""
         try:
             if self._writer is None:
-                self._writer = self._open(chunk)
+                self._writer = SegmentWriter(
+                    self._dataset, chunk.shard, chunk.key.segment, self._schema, self._provenance
+                )
             self._writer.write(chunk)
             receipt = self._writer.publish() if chunk.key.last_of_segment else None
         except BaseException:
@@ -149,11 +139,11 @@ class _WriteSegments(beam.DoFn):
             raise
         report(
             ChunkProgress(
-                shard_id=chunk.key.shard_id,
-                documents=chunk.tally.documents,
+                shard_id=chunk.shard.shard_id,
+                documents=sum(tally.documents for tally in chunk.tallies),
                 sentences=chunk.rows.num_rows,
                 rejects=chunk.rejects.num_rows,
-                input_bytes=chunk.tally.end_byte - chunk.tally.begin_byte,
+                amount=sum(tally.end - tally.begin for tally in chunk.tallies),
             )
         )
         if receipt is not None:
@@ -170,15 +160,6 @@ class _WriteSegments(beam.DoFn):
     def teardown(self) -> None:
         """Throw away what a failed bundle left open."""
         self._discard()
-
-    def _open(self, chunk: Chunk) -> SegmentWriter:
-        shard = self._shards.get(chunk.key.shard_id)
-        if shard is None:
-            raise ContractError(
-                f"Shard {chunk.key.shard_id} is not one of the {len(self._shards)} in the plan of {self._dataset}. "
-                "Run the command again, so that plan and pipeline agree."
-            )
-        return SegmentWriter(self._dataset, shard, chunk.key.segment, self._schema, self._provenance)
 
     def _discard(self) -> None:
         if self._writer is not None:

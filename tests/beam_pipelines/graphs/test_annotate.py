@@ -26,7 +26,9 @@ def test_the_graph_on_a_named_runner_writes_the_same_files(corpus: Corpus, undis
 def test_shards_that_are_complete_do_no_harm(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan, before = load_plan(str(undisturbed)), hash_files(undisturbed)
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        receipts = build(pipeline, plan.shards, AnnotateConfig.from_dict(plan.config), str(undisturbed))
+        receipts = build(
+            pipeline, plan.shards, AnnotateConfig.from_dict(plan.config), plan.config_hash, str(undisturbed)
+        )
         _ = receipts | beam.Map(print)
     assert capsys.readouterr().out == ""
     assert hash_files(undisturbed) == before
@@ -44,7 +46,7 @@ def test_the_graph_gives_the_receipts_of_what_it_committed(corpus: Corpus, undis
     plan = load_plan(str(dataset))
     given = tmp_path / "given"
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        receipts = build(pipeline, plan.shards, AnnotateConfig.from_dict(plan.config), str(dataset))
+        receipts = build(pipeline, plan.shards, AnnotateConfig.from_dict(plan.config), plan.config_hash, str(dataset))
         _ = receipts | beam.Map(lambda text: given.write_text(text, encoding="utf-8"))
     assert Receipt.from_json(given.read_text(encoding="utf-8")) == last == load_receipts(str(dataset))[-1]
     assert json.loads(given.read_text(encoding="utf-8"))["last_of_shard"]

@@ -11,7 +11,7 @@ from apache_beam.runners.portability.fn_api_runner import translations
 
 from klue_beam.beam_pipelines.graphs.dataset import AnnotateDataset, build
 from klue_beam.schemas.config import AnnotateConfig, ModelConfig
-from klue_beam.schemas.shard import Chunk, Shard
+from klue_beam.schemas.shard import Chunk, Shard, SourceRange
 from klue_beam.transforms.annotate.sentences import Annotate
 from klue_beam.transforms.models.engine.resolving import resolve_models
 from klue_beam.transforms.read.shards import ReadShards
@@ -28,7 +28,7 @@ RUNNER_PRIMITIVES = frozenset(
     }
 )
 EXECUTABLE_STAGE = "beam:runner:executable_stage:v1"
-SHARDS = [Shard(number, "a.txt", number * 10, number * 10 + 10, number) for number in range(3)]
+SHARDS = [Shard(number, (SourceRange("a.txt", 30, "1", number * 10, number * 10 + 10, number),)) for number in range(3)]
 DATASET = "out"
 
 
@@ -61,7 +61,7 @@ def stages_of_chain(pipeline: beam.Pipeline) -> list[list[str]]:
 
 def test_read_to_write_is_one_stage_fed_by_the_reshuffle_of_shards(config: AnnotateConfig) -> None:
     pipeline = beam.Pipeline()
-    build(pipeline, SHARDS, config, DATASET)
+    build(pipeline, SHARDS, config, "hash", DATASET)
     (stage,) = stages_of_chain(pipeline)
     for step in ("ReadShards", "SplitSentences", "Annotate", "WriteAnnotations"):
         assert any(name.startswith(f"AnnotateDataset/{step}/") for name in stage), f"{step} is not in {stage}"
@@ -71,7 +71,7 @@ def test_read_to_write_is_one_stage_fed_by_the_reshuffle_of_shards(config: Annot
 def test_a_resource_hint_on_the_whole_composite_keeps_one_stage(config: AnnotateConfig) -> None:
     pipeline = beam.Pipeline()
     shards = pipeline | beam.Create(SHARDS, reshuffle=False) | beam.Reshuffle()
-    _ = shards | AnnotateDataset(DATASET, config).with_resource_hints(min_ram="8GB")
+    _ = shards | AnnotateDataset(DATASET, config, "hash").with_resource_hints(min_ram="8GB")
     assert len(stages_of_chain(pipeline)) == 1
 
 
@@ -104,5 +104,5 @@ def test_a_broken_chain_is_seen_as_several_stages(
     shards = pipeline | beam.Create(SHARDS, reshuffle=False) | beam.Reshuffle()
     chunks = shards | "ReadShards" >> ReadShards(DATASET, config.read)
     chunks = chunks | "SplitSentences" >> SplitSentences(config.splitter)
-    _ = broken(chunks, config) | "WriteAnnotations" >> WriteAnnotations(Path(DATASET), config)
+    _ = broken(chunks, config) | "WriteAnnotations" >> WriteAnnotations(Path(DATASET), config, "hash")
     assert len(stages_of_chain(pipeline)) > 1

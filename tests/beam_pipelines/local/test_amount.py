@@ -10,7 +10,7 @@ import pytest
 
 from klue_beam.beam_pipelines.local.amount import AmountMeter
 from klue_beam.schemas.config import AnnotateConfig, ReadConfig
-from klue_beam.schemas.shard import Plan, Receipt
+from klue_beam.schemas.shard import Coverage, Plan, Receipt
 from klue_beam.transforms.plan.plan import make_plan
 
 
@@ -22,8 +22,8 @@ def wait_for_total(plan: Plan, receipts: list[Receipt]) -> int | None:
         return meter.total()
 
 
-def receipt(source: str, end_byte: int) -> Receipt:
-    return Receipt(0, 0, True, source, "", 0, 1, 0, end_byte, "", {}, None, None)
+def receipt(source: str, end: int) -> Receipt:
+    return Receipt(0, 0, True, "", (Coverage(source, 0, 1, 0, end, ""),), {}, None, None, None)
 
 
 @pytest.fixture

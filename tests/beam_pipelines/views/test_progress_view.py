@@ -3,9 +3,9 @@
 from rich.console import Console
 
 from klue_beam.beam_pipelines.views.progress import Counts, JobProgress, ProgressView
-from klue_beam.schemas.shard import Shard
+from klue_beam.schemas.shard import Shard, SourceRange
 
-SHARD = Shard(7, "a.jsonl", 0, 1000, 0)
+SHARD = Shard(7, (SourceRange("a.jsonl", 1000, "1", 0, 1000, 0),))
 
 
 class Clock:
@@ -16,7 +16,7 @@ class Clock:
 
 
 def event(attempt: int, amount: int) -> dict[str, int]:
-    return {"shard_id": 7, "attempt": attempt, "documents": 2, "sentences": 10, "rejects": 1, "input_bytes": amount}
+    return {"shard_id": 7, "attempt": attempt, "documents": 2, "sentences": 10, "rejects": 1, "amount": amount}
 
 
 def test_a_shard_that_starts_again_is_not_counted_twice() -> None:

@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klue_beam.schemas.config import ModelConfig
+from klue_beam.schemas.dropped import DROPPED
 from klue_beam.schemas.labels import ENTITY_TYPES, UNRELATED_OBJECT_TYPES
 from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.reject import MAX_RAW_BYTES, REJECT
 from klue_beam.schemas.sentence import SENTENCE
-from klue_beam.schemas.shard import Chunk, ChunkKey, Tally
+from klue_beam.schemas.shard import Chunk, ChunkKey, Shard, SourceRange, Tally
 from klue_beam.transforms.annotate.sentences import (
     Annotate,
     ClassifyTopics,
@@ -121,7 +122,9 @@ def test_every_task_finds_something(engines: list[Engine]) -> None:
 def make_chunk(rows: pa.RecordBatch, batch: int) -> Chunk:
     n = rows.num_rows
     rejects = pa.RecordBatch.from_pylist([], schema=REJECT)
-    return Chunk(ChunkKey(0, 0, batch, False, False), rows, rejects, Tally(0, n, 0, 0, n, 0, ""))
+    shard = Shard(0, (SourceRange("a.txt", 0, "1", 0, 0, 0),))
+    dropped = pa.RecordBatch.from_pylist([], schema=DROPPED)
+    return Chunk(shard, ChunkKey(0, batch, False, False), rows, rejects, dropped, (Tally(0, 0, n, 0, 0, n, 0, ""),))
 
 
 def test_one_pass_gives_what_four_transforms_give(folder: Path) -> None:
@@ -137,7 +140,7 @@ def test_one_pass_gives_what_four_transforms_give(folder: Path) -> None:
         for one, other in by_batch.values():
             assert one.rows.schema.equals(annotated_schema(TASKS, metadata=True))
             assert_same(one.rows.to_pylist(), other.rows.to_pylist())
-            assert one.tally == other.tally
+            assert one.tallies == other.tallies
             assert one.rejects.num_rows == 0
 
     with TestPipeline() as pipeline:

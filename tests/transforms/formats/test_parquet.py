@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from klue_beam.schemas.config import AnnotateConfig, ReadConfig
-from klue_beam.schemas.shard import Chunk, Receipt, Shard
+from klue_beam.schemas.shard import Chunk, Coverage, Receipt, Shard, SourceRange
 from klue_beam.transforms.plan.plan import make_plan
 from klue_beam.transforms.read.shards import count_records, read_shard
 
@@ -30,14 +30,15 @@ def read_file(path: Path, **fields: Any) -> list[Chunk]:
         of_shard = list(read_shard(shard, config))
         assert [chunk.key.batch for chunk in of_shard] == list(range(len(of_shard)))
         for chunk in of_shard:
-            tally = chunk.tally
-            assert (tally.first_record, tally.begin_byte, tally.end_byte) == (end, end, tally.end_record)
+            (tally,) = chunk.tallies
+            assert (tally.first_record, tally.begin, tally.end) == (end, end, tally.end_record)
             end = tally.end_record
             assert end - tally.first_record == tally.documents + tally.blanks + chunk.rejects.num_rows
         (count,) = count_records(shard, config)
-        assert (count.first_record, count.end_record) == (of_shard[0].tally.first_record, end)
-        assert count.input_sha256 == of_shard[-1].tally.input_sha256
-        assert of_shard[-1].key[3:] == (True, True)
+        (covered,) = count.covered
+        assert (covered.first_record, covered.end_record) == (of_shard[0].tallies[0].first_record, end)
+        assert covered.input_sha256 == of_shard[-1].tallies[0].input_sha256
+        assert of_shard[-1].key[2:] == (True, True)
         chunks += of_shard
     return chunks
 
@@ -58,7 +59,7 @@ TABLE = pa.table({"id": [f"문서 {i}" for i in range(100)], "text": [f"{i}번 �
 def test_rows_are_the_same_however_they_are_cut(tmp_path: Path, batch_bytes: int) -> None:
     path = tmp_path / "rows.parquet"
     chunks = read_table(path, TABLE, row_group_size=7, shard_bytes=500, batch_bytes=batch_bytes)
-    assert len({chunk.key.shard_id for chunk in chunks}) > 3
+    assert len({chunk.shard.shard_id for chunk in chunks}) > 3
     expected = [(f"문서 {i}", str(path), i, f"{i}번 문장이다.", None) for i in range(100)]
     assert documents(chunks) == expected
     assert len(chunks) >= (100 if batch_bytes == 1 else 4)
@@ -95,7 +96,7 @@ def test_ids_are_strings_or_numbers_or_made(tmp_path: Path, ids: pa.Array | None
 
 def test_blank_rows_are_counted(tmp_path: Path) -> None:
     (chunk,) = read_table(tmp_path / "blank.parquet", pa.table({"text": ["", " \u3000", "글"]}))
-    assert chunk.tally[4:6] == (1, 2)
+    assert chunk.tallies[0][5:7] == (1, 2)
 
 
 def test_each_bad_row_is_a_reject(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_metadata_is_json_of_the_other_columns(tmp_path: Path) -> None:
 
 def test_a_file_without_rows_gives_one_empty_chunk(tmp_path: Path) -> None:
     (chunk,) = read_table(tmp_path / "none.parquet", TABLE.slice(0, 0))
-    assert chunk.key == (0, 0, 0, True, True)
+    assert chunk.key == (0, 0, True, True)
     assert chunk.rows.num_rows == 0
 
 
@@ -182,6 +183,6 @@ def test_a_false_parquet_file_is_refused_by_the_plan(tmp_path: Path) -> None:
 def test_a_shard_that_is_committed_gives_nothing(tmp_path: Path) -> None:
     path = tmp_path / "done.parquet"
     pq.write_table(TABLE, path)
-    shard, config = Shard(0, str(path), 0, 1, 0), ReadConfig(input_format="parquet")
-    receipt = Receipt(0, 0, True, str(path), "0", 0, 100, 0, 100, "", {}, None, None)
+    shard, config = Shard(0, (SourceRange(str(path), 0, "1", 0, 1, 0),)), ReadConfig(input_format="parquet")
+    receipt = Receipt(0, 0, True, "0", (Coverage(str(path), 0, 100, 0, 100, ""),), {}, None, None, None)
     assert list(read_shard(shard, config, [receipt])) == []

@@ -93,7 +93,7 @@ def test_every_view_holds_what_the_rows_hold(undisturbed: Path) -> None:
         return connection.execute(query).fetchall()
 
     names = [name for (name,) in select("SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1")]
-    assert names == ["arcs", "documents", "entities", "rejects", "relations", "sentences"]
+    assert names == ["arcs", "documents", "dropped", "entities", "rejects", "relations", "sentences"]
     assert select("SELECT doc_id, begin_char, end_char, text FROM sentences") == [
         (row["doc_id"], row["begin"], row["end"], row["text"]) for row in rows
     ]

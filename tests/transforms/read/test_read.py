@@ -19,13 +19,12 @@ from hypothesis import strategies as st
 from klue_beam.schemas.config import AnnotateConfig, ReadConfig
 from klue_beam.schemas.document import DOCUMENT
 from klue_beam.schemas.reject import MAX_RAW_BYTES, REJECT
-from klue_beam.schemas.shard import Chunk, Receipt, Shard
+from klue_beam.schemas.shard import Chunk, Coverage, Receipt, Shard, Source, SourceRange, Tally
 from klue_beam.transforms.formats.bytes import stat_source
 from klue_beam.transforms.plan.plan import make_plan
 from klue_beam.transforms.read.shards import ShardReadError, count_records, read_shard
 
 COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd.compress}
-STREAM = {"begin": 0, "end": -1, "first_record": 0}
 
 # Bytes that a reader trips over: line ends, marks, control characters, cut and whole UTF-8, white space of all kinds.
 PIECES = [b"\n", b"\r\n", b"\r", b"", b" ", b"\t", b"\x00", b"\x1c", b"\x85", b"\xff", b"\xec\x95", b"\xef\xbb\xbf"]
@@ -51,6 +50,17 @@ def write(folder: Path, name: str, data: bytes) -> str:
     return str(path)
 
 
+def make_shard(path: str, begin: int = 0, end: int = -1, first_record: int = 0, shard_id: int = 0) -> Shard:
+    """A shard of one range; if nothing else is said, of a stream."""
+    source = stat_source(path) if os.path.exists(path) else Source(path, 0, "gone")
+    return Shard(shard_id, (SourceRange(path, source.size_bytes, source.version, begin, end, first_record),))
+
+
+def tally_of(chunk: Chunk) -> Tally:
+    (tally,) = chunk.tallies
+    return tally
+
+
 def plan_shards(path: str, config: ReadConfig) -> tuple[Shard, ...]:
     return make_plan([path], AnnotateConfig(read=config)).shards
 
@@ -58,7 +68,7 @@ def plan_shards(path: str, config: ReadConfig) -> tuple[Shard, ...]:
 def outcome(chunks: Sequence[Chunk]) -> Outcome:
     documents = [tuple(row[name] for name in DOCUMENT.names) for chunk in chunks for row in chunk.rows.to_pylist()]
     rejects = [tuple(row[name] for name in REJECT.names) for chunk in chunks for row in chunk.rejects.to_pylist()]
-    return Outcome(documents, rejects, sum(chunk.tally.blanks for chunk in chunks))
+    return Outcome(documents, rejects, sum(tally.blanks for chunk in chunks for tally in chunk.tallies))
 
 
 def read_data(folder: Path, data: bytes, name: str = "input.txt", **fields: Any) -> Outcome:
@@ -78,14 +88,14 @@ def texts(found: Outcome) -> list[str]:
 
 def read_checked(shard: Shard, config: ReadConfig, receipts: Sequence[Receipt] = ()) -> list[Chunk]:
     """Read a shard, and check what holds of every shard: keys in order, tallies without a gap, every record in one."""
-    chunks = list(read_shard(shard, config, receipts, stat_source(shard.source)))
+    chunks = list(read_shard(shard, config, receipts))
     for before, after in itertools.pairwise(chunks):
-        assert before.tally.end_record <= after.tally.first_record
+        assert tally_of(before).end_record <= tally_of(after).first_record
         if not before.key.last_of_segment:
-            assert after.key[:3] == (shard.shard_id, before.key.segment, before.key.batch + 1)
-            assert (before.tally.end_record, before.tally.end_byte) == (
-                after.tally.first_record,
-                after.tally.begin_byte,
+            assert after.key[:2] == (before.key.segment, before.key.batch + 1)
+            assert (tally_of(before).end_record, tally_of(before).end) == (
+                tally_of(after).first_record,
+                tally_of(after).begin,
             )
         else:
             assert after.key.batch == 0
@@ -93,7 +103,7 @@ def read_checked(shard: Shard, config: ReadConfig, receipts: Sequence[Receipt] =
     for chunk in chunks:
         assert chunk.rows.schema == DOCUMENT
         assert chunk.rejects.schema == REJECT
-        tally = chunk.tally
+        tally = tally_of(chunk)
         refused = sum(index is not None for index in chunk.rejects["record_index"].to_pylist())
         assert tally.end_record - tally.first_record == tally.documents + tally.blanks + refused
         assert tally.documents == chunk.rows.num_rows
@@ -112,22 +122,11 @@ def by_segment(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
 
 
 def receipt_of(segment: list[Chunk], shard: Shard) -> Receipt:
-    first, last = segment[0], segment[-1]
-    return Receipt(
-        shard_id=shard.shard_id,
-        segment=last.key.segment,
-        last_of_shard=last.key.last_of_shard,
-        source=shard.source,
-        config_hash="0",
-        first_record=first.tally.first_record,
-        end_record=last.tally.end_record,
-        begin_byte=first.tally.begin_byte,
-        end_byte=last.tally.end_byte,
-        input_sha256=last.tally.input_sha256,
-        counts={},
-        data=None,
-        rejects=None,
-    )
+    first, last = tally_of(segment[0]), tally_of(segment[-1])
+    places = (first.first_record, last.end_record, first.begin, last.end, last.input_sha256)
+    key = segment[-1].key
+    covered = (Coverage(shard.ranges[0].source, *places),)
+    return Receipt(shard.shard_id, key.segment, key.last_of_shard, "0", covered, {}, None, None, None)
 
 
 def expected_lines(data: bytes, path: str, max_record_bytes: int) -> Outcome:
@@ -181,11 +180,11 @@ def test_cuts_change_nothing(folder: Path, data: bytes, unit: str, sizes: tuple[
     expected = outcome([c for shard in plan_shards(path, whole) for c in read_checked(shard, whole)])
     shards = plan_shards(path, cut)
     assert outcome([c for shard in shards for c in read_checked(shard, cut)]) == expected
-    covered = [(c.tally.begin_byte, c.tally.end_byte) for shard in shards for c in read_checked(shard, cut)]
+    covered = [(tally_of(c).begin, tally_of(c).end) for shard in shards for c in read_checked(shard, cut)]
     assert b"".join(data[begin:end] for begin, end in covered) == data
 
     packed = write(folder, "cut.txt.gz", gzip.compress(data, 1))
-    stream = outcome(read_checked(Shard(0, packed, **STREAM), cut))
+    stream = outcome(read_checked(make_shard(packed), cut))
     assert json.dumps(stream, default=repr).replace(packed, path) == json.dumps(expected, default=repr)
 
 
@@ -203,12 +202,12 @@ def test_a_resumed_stream_equals_an_undisturbed_one(
     """Whichever segments have receipts, the others are read as if none had; also where the stream breaks."""
     config = ReadConfig(text_unit=unit, shard_bytes=shard_bytes, batch_bytes=16)
     path = write(folder, "resumed.txt.gz", gzip.compress(data, 1)[:cut])
-    shard = Shard(3, path, **STREAM)
+    shard = make_shard(path, shard_id=3)
     segments = list(by_segment(read_checked(shard, config)))
     receipts = [receipt_of(segment, shard) for segment in segments if segment[0].key.segment in done]
     chunks = list(read_shard(shard, config, receipts))
     expected = [chunk for segment in segments if segment[0].key.segment not in done for chunk in segment]
-    assert [(chunk.key, chunk.tally) for chunk in chunks] == [(chunk.key, chunk.tally) for chunk in expected]
+    assert [(chunk.key, tally_of(chunk)) for chunk in chunks] == [(chunk.key, tally_of(chunk)) for chunk in expected]
     assert outcome(chunks) == outcome(expected)
 
 
@@ -223,24 +222,21 @@ def test_a_recount_agrees_with_what_was_read(
     config = ReadConfig(text_unit=unit, shard_bytes=shard_bytes, max_record_bytes=30)
     plain = write(folder, "count.txt", data)
     packed = write(folder, "count.txt.xz", lzma.compress(data)[:cut])
-    for shard in (*plan_shards(plain, config), Shard(0, packed, **STREAM)):
+    for shard in (*plan_shards(plain, config), make_shard(packed)):
         segments = by_segment(read_checked(shard, config))
         receipts = [receipt_of(segment, shard) for segment in segments]
         counts = list(count_records(shard, config))
-        assert [count[:7] for count in counts] == [
-            (r.segment, r.last_of_shard, r.first_record, r.end_record, r.begin_byte, r.end_byte, r.input_sha256)
-            for r in receipts
-        ]
+        assert [count[:3] for count in counts] == [(r.segment, r.last_of_shard, r.covered) for r in receipts]
 
 
 def test_a_segment_hash_is_of_its_bytes(folder: Path) -> None:
     data = "\ufeff눈이 왔다.\r\n\n비가 온다.\n끝".encode()
-    shard = Shard(0, write(folder, "hash.txt.zst", zstd.compress(data)), **STREAM)
+    shard = make_shard(write(folder, "hash.txt.zst", zstd.compress(data)))
     segments = list(by_segment(read_checked(shard, ReadConfig(shard_bytes=10))))
-    tallies = [segment[-1].tally for segment in segments]
+    tallies = [tally_of(segment[-1]) for segment in segments]
     assert len(tallies) > 2
-    begins = [segment[0].tally.begin_byte for segment in segments]
-    parts = [data[begin : tally.end_byte] for begin, tally in zip(begins, tallies, strict=True)]
+    begins = [tally_of(segment[0]).begin for segment in segments]
+    parts = [data[begin : tally.end] for begin, tally in zip(begins, tallies, strict=True)]
     assert [hashlib.sha256(part).hexdigest() for part in parts] == [tally.input_sha256 for tally in tallies]
     assert b"".join(parts) == data
 
@@ -248,7 +244,7 @@ def test_a_segment_hash_is_of_its_bytes(folder: Path) -> None:
 def test_a_finished_shard_is_not_opened(folder: Path) -> None:
     """With the receipt of the last segment there, the source need not even exist any more."""
     path = write(folder, "gone.txt.gz", gzip.compress(b"a\nb\nc\n"))
-    shard, config = Shard(0, path, **STREAM), ReadConfig(shard_bytes=2)
+    shard, config = make_shard(path), ReadConfig(shard_bytes=2)
     receipts = [receipt_of(segment, shard) for segment in by_segment(read_checked(shard, config))]
     os.remove(path)
     assert list(read_shard(shard, config, receipts)) == []
@@ -259,14 +255,14 @@ def test_an_empty_file_gives_one_empty_chunk(folder: Path) -> None:
     for name in ("empty.txt", "empty.jsonl"):
         (shard,) = plan_shards(write(folder, name, b""), config)
         (chunk,) = read_checked(shard, config)
-        assert chunk.key == (0, 0, 0, True, True)
-        assert chunk.tally == (0, 0, 0, 0, 0, 0, hashlib.sha256(b"").hexdigest())
+        assert chunk.key == (0, 0, True, True)
+        assert tally_of(chunk) == (0, 0, 0, 0, 0, 0, 0, hashlib.sha256(b"").hexdigest())
 
 
 def test_a_shard_within_one_long_record_gives_one_empty_chunk(folder: Path) -> None:
     config = ReadConfig(shard_bytes=10)
     shards = plan_shards(write(folder, "long.txt", b"a" * 35 + b"\nb\n"), config)
-    assert [(shard.begin, shard.end, shard.first_record) for shard in shards] == [
+    assert [(part.begin, part.end, part.first_record) for shard in shards for part in shard.ranges] == [
         (0, 36, 0),
         (36, 36, 1),
         (36, 36, 1),
@@ -443,22 +439,20 @@ def test_a_source_that_cannot_be_read_is_an_error_and_no_reject(folder: Path) ->
     """An error of the disk is not taken for a break of the stream."""
     (folder / "folder.txt.gz").mkdir()
     with pytest.raises(ShardReadError, match=r"Shard 0 .* cannot be read: .*Is a directory"):
-        list(read_shard(Shard(0, str(folder / "folder.txt.gz"), **STREAM), ReadConfig()))
+        list(read_shard(make_shard(str(folder / "folder.txt.gz")), ReadConfig()))
 
 
 def test_a_source_that_changed_since_the_plan_is_refused(folder: Path) -> None:
     path = write(folder, "changing.txt", b"a\nb\n")
-    shard, planned = Shard(7, path, 0, 4, 0), stat_source(path)
+    shard = make_shard(path, 0, 4, shard_id=7)
     write(folder, "changing.txt", b"a\nb\nc\n")
-    with pytest.raises(
-        ShardReadError, match=r"Shard 7 \('.*changing.txt', 0 to 4\) cannot be read: A source must stay"
-    ):
-        list(read_shard(shard, ReadConfig(), source=planned))
+    with pytest.raises(ShardReadError, match=r"Shard 7 \(.*changing.txt, 0 to 4\) cannot be read: A source must stay"):
+        list(read_shard(shard, ReadConfig()))
 
 
 def test_a_source_that_changes_while_it_is_read_gives_no_last_chunk(folder: Path) -> None:
     path = write(folder, "restless.txt", b"a\nb\n")
-    chunks = read_shard(Shard(0, path, 0, 4, 0), ReadConfig(batch_bytes=1), source=stat_source(path))
+    chunks = read_shard(make_shard(path, 0, 4), ReadConfig(batch_bytes=1))
     assert not next(chunks).key.last_of_segment
     write(folder, "restless.txt", b"a\nb\nc\n")
     with pytest.raises(ShardReadError, match="A source must stay as it was planned"):
@@ -468,11 +462,11 @@ def test_a_source_that_changes_while_it_is_read_gives_no_last_chunk(folder: Path
 def test_a_source_that_shrank_is_an_error_and_no_reject(folder: Path) -> None:
     path = write(folder, "shrunk.txt", b"a\n")
     with pytest.raises(ShardReadError, match=r"Shard 0 .* must keep the 4 bytes that were planned, got 2"):
-        list(read_shard(Shard(0, path, 0, 4, 0), ReadConfig()))
+        list(read_shard(make_shard(path, 0, 4), ReadConfig()))
 
 
 def test_a_source_that_is_gone_is_an_error(folder: Path) -> None:
-    shard = Shard(5, str(folder / "nowhere.txt.gz"), **STREAM)
+    shard = make_shard(str(folder / "nowhere.txt.gz"), shard_id=5)
     with pytest.raises(ShardReadError, match=r"Shard 5 .*nowhere\.txt\.gz.* cannot be read: .*No such file"):
         list(read_shard(shard, ReadConfig()))
     with pytest.raises(ShardReadError, match="Shard 5"):
@@ -482,16 +476,16 @@ def test_a_source_that_is_gone_is_an_error(folder: Path) -> None:
 def test_a_receipt_of_other_bytes_is_refused(folder: Path) -> None:
     """A stream that was rewritten under its receipts is found out when they are passed."""
     path = write(folder, "rewritten.txt.gz", gzip.compress(b"a\nb\nc\n"))
-    shard, config = Shard(0, path, **STREAM), ReadConfig(shard_bytes=2)
+    shard, config = make_shard(path), ReadConfig(shard_bytes=2)
     first = receipt_of(next(by_segment(read_checked(shard, config))), shard)
-    write(folder, "rewritten.txt.gz", gzip.compress(b"x\nb\nc\n"))
+    shard = make_shard(write(folder, "rewritten.txt.gz", gzip.compress(b"x\nb\nc\n")))
     with pytest.raises(ShardReadError, match="The bytes of a committed segment must stay as they were"):
         list(read_shard(shard, config, [first]))
 
 
 def test_a_receipt_of_another_place_is_refused(folder: Path) -> None:
     path = write(folder, "place.txt.gz", gzip.compress(b"a\nb\nc\n"))
-    shard, config = Shard(0, path, **STREAM), ReadConfig(shard_bytes=2)
+    shard, config = make_shard(path), ReadConfig(shard_bytes=2)
     _, second, _ = (receipt_of(segment, shard) for segment in by_segment(read_checked(shard, config)))
     moved = Receipt.from_json(second.to_json().replace('"segment": 1', '"segment": 0'))
     with pytest.raises(ShardReadError, match="The receipt of segment 0 must begin at"):

@@ -8,7 +8,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from klue_beam.schemas.config import AnnotateConfig, ReadConfig
-from klue_beam.schemas.shard import RECEIPTS_DIR, Chunk, Receipt, Shard, segment_name
+from klue_beam.schemas.shard import RECEIPTS_DIR, Chunk, Coverage, Receipt, Shard, SourceRange, segment_name
 from klue_beam.transforms.plan.plan import load_plan, make_plan, save_plan
 from klue_beam.transforms.plan.receipts import load_receipts
 from klue_beam.transforms.read.shards import ReadShards, ShardReadError, read_shard
@@ -17,7 +17,7 @@ CONFIG = ReadConfig(shard_bytes=6)
 
 
 def describe(chunk: Chunk) -> str:
-    return f"{chunk.key.shard_id}/{chunk.key.segment} {' '.join(chunk.rows['text'].to_pylist())}"
+    return f"{chunk.shard.shard_id}/{chunk.key.segment} {' '.join(chunk.rows['text'].to_pylist())}"
 
 
 def check(dataset: Path, expected: list[str]) -> None:
@@ -31,10 +31,9 @@ def check(dataset: Path, expected: list[str]) -> None:
 def commit(dataset: Path, shard: Shard, segment: int) -> Receipt:
     """Put the receipt of one segment, which is one chunk here, into the dataset."""
     chunk = next(chunk for chunk in read_shard(shard, CONFIG) if chunk.key.segment == segment)
-    tally = chunk.tally
-    place = (tally.first_record, tally.end_record, tally.begin_byte, tally.end_byte, tally.input_sha256)
-    key = (shard.shard_id, segment, chunk.key.last_of_shard)
-    receipt = Receipt(*key, shard.source, "0", *place, {}, None, None)
+    (tally,) = chunk.tallies
+    covered = Coverage(shard.ranges[0].source, *tally[1:5], tally.input_sha256)
+    receipt = Receipt(shard.shard_id, segment, chunk.key.last_of_shard, "0", (covered,), {}, None, None, None)
     (dataset / RECEIPTS_DIR / f"{segment_name(shard.shard_id, segment)}.json").write_text(receipt.to_json())
     return receipt
 
@@ -61,18 +60,12 @@ def test_what_has_a_receipt_is_not_read_again(dataset: Path) -> None:
     check(dataset, ["0/0 하나", "2/0 ", "3/1 three"])
 
 
-def test_a_source_that_the_plan_does_not_know_is_an_error(dataset: Path) -> None:
-    with pytest.raises(Exception, match=r"Shard 9 .*the dataset's plan does not know the source"):  # noqa: SIM117
-        with beam.Pipeline("FnApiRunner") as pipeline:
-            _ = pipeline | beam.Create([Shard(9, "other.txt", 0, 1, 0)]) | ReadShards(str(dataset), CONFIG)
-
-
 def test_a_shard_travels_as_the_same_bytes() -> None:
     coder = beam.coders.registry.get_coder(Shard)
-    shard = Shard(3, "한글 파일.txt", 0, -1, 12)
+    shard, again = (Shard(3, (SourceRange("한글 파일.txt", 9, "1", 0, -1, 12),) * 2) for _ in range(2))
     assert coder.is_deterministic()
     assert coder.decode(coder.encode(shard)) == shard
-    assert coder.encode(shard) == coder.encode(Shard(3, "한글 파일.txt", 0, -1, 12))
+    assert coder.encode(shard) == coder.encode(again)
 
 
 def test_receipts_are_loaded_in_order(dataset: Path) -> None:
@@ -112,6 +105,6 @@ def test_a_receipt_under_another_name_is_refused(dataset: Path) -> None:
 
 def test_a_read_error_names_the_shard(dataset: Path) -> None:
     (shard, *_) = load_plan(str(dataset)).shards
-    Path(shard.source).unlink()
-    with pytest.raises(ShardReadError, match=r"Shard 0 \('.*a.txt', 0 to 7\) cannot be read"):
+    Path(shard.ranges[0].source).unlink()
+    with pytest.raises(ShardReadError, match=r"Shard 0 \(.*a.txt, 0 to 7\) cannot be read"):
         list(read_shard(shard, CONFIG))

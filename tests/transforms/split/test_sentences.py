@@ -12,9 +12,10 @@ from apache_beam.testing.util import assert_that
 
 from klue_beam.schemas.config import SPLITTERS
 from klue_beam.schemas.document import DOCUMENT
+from klue_beam.schemas.dropped import DROPPED
 from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.sentence import SENTENCE
-from klue_beam.schemas.shard import Chunk, ChunkKey, Tally
+from klue_beam.schemas.shard import Chunk, ChunkKey, Shard, SourceRange, Tally
 from klue_beam.transforms.split.sentences import SplitSentences, load_splitter, split_sentences, splitter_version
 from klue_beam.transforms.split.splitters.foreign import PIECE_CHARS, ForeignSplitter, require_package
 
@@ -183,13 +184,15 @@ def test_the_transform_splits_each_chunk_and_leaves_the_rest_of_it_alone():
     rejects = pa.RecordBatch.from_pylist(
         [{"source": "글.jsonl", "record_index": 3, "stage": "read", "reason": "broken UTF-8"}], schema=REJECT
     )
-    tally = Tally(7, 13, 0, 400, 4, 2, "")
-    chunk = Chunk(ChunkKey(1, 0, 0, True, True), documents(TEXTS), rejects, tally)
+    dropped = pa.RecordBatch.from_pylist([], schema=DROPPED)
+    shard = Shard(1, (SourceRange("글.jsonl", 400, "1", 0, 400, 7),))
+    tallies = (Tally(0, 7, 13, 0, 400, 4, 2, "ab"),)
+    chunk = Chunk(shard, ChunkKey(0, 0, True, True), documents(TEXTS), rejects, dropped, tallies)
     expected = dataclasses.replace(chunk, rows=split_sentences(chunk.rows, load_splitter("fast")))
 
     def check(found):
         (got,) = found
-        assert (got.key, got.tally) == (expected.key, expected.tally)
+        assert (got.shard, got.key, got.tallies) == (expected.shard, expected.key, expected.tallies)
         assert got.rows.equals(expected.rows)
         assert got.rejects.equals(rejects)
 

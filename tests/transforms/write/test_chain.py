@@ -1,13 +1,15 @@
 """A chunk that is not the next one, or whose records are not all there, stops the segment."""
 
+import dataclasses
 import re
 
 import pytest
 
+from klue_beam.schemas.shard import Coverage
 from klue_beam.transforms.write.chain import ChainChecker
 from klue_beam.transforms.write.contract import ContractError
 
-PLACE = "Shard 3 (뉴스.txt), segment 0: "
+PLACE = "Shard 3 (뉴스.txt, 0 to 1000), segment 0: "
 BROKEN = PLACE + "a runner broke the chain from read to write: "
 
 
@@ -35,10 +37,8 @@ def test_chunks_in_order_add_up_to_what_the_segment_covers(annotated):
         ),
         annotated.chunk([], [annotated.reject(None)], batch=2, records=(6, 6)),
     )
-    assert (chain.tally.first_record, chain.tally.end_record) == (0, 6)
-    assert (chain.tally.begin_byte, chain.tally.end_byte) == (0, 60)
-    assert (chain.tally.documents, chain.tally.blanks, chain.rejected_records) == (3, 2, 1)
-    assert chain.tally.input_sha256 == "0" * 64
+    assert chain.covered == (Coverage("뉴스.txt", 0, 6, 0, 60, "0" * 64),)
+    assert (chain.documents, chain.blanks, chain.rejected_records) == (3, 2, 1)
     assert chain.ended
     assert chain.last_of_shard
 
@@ -46,12 +46,12 @@ def test_chunks_in_order_add_up_to_what_the_segment_covers(annotated):
 def test_a_later_segment_may_begin_with_any_record(annotated):
     chain = ChainChecker(annotated.SHARD, 2, annotated.SCHEMA)
     chain.follow(annotated.chunk(rows(annotated, 70), key={"segment": 2}))
-    assert chain.tally.first_record == 70
+    assert chain.covered[0].first_record == 70
 
 
 OUT_OF_ORDER = {
     "another shard": (
-        lambda a: [a.chunk(rows(a, 0), key={"shard_id": 4})],
+        lambda a: [a.chunk(rows(a, 0), shard=dataclasses.replace(a.SHARD, shard_id=4))],
         "shard 4, segment 0 came before the last chunk of this segment",
     ),
     "another segment": (
@@ -71,17 +71,17 @@ OUT_OF_ORDER = {
     ),
     "records skipped": (
         lambda a: [first_chunk(a), a.chunk(rows(a, 3), batch=1)],
-        "`first_record` must be 2, where batch 0 ended, got 3",
+        "`first_record` must be 2, where the part before ended, got 3",
     ),
     "bytes skipped": (
-        lambda a: [first_chunk(a), a.chunk(rows(a, 2), batch=1, tally={"begin_byte": 21})],
-        "`begin_byte` must be 20, where batch 0 ended, got 21",
+        lambda a: [first_chunk(a), a.chunk(rows(a, 2), batch=1, tally={"begin": 21})],
+        "`begin` must be 20, where the part before ended, got 21",
     ),
     "records backwards": (
         lambda a: [a.chunk([], tally={"first_record": 0, "end_record": -1})],
         "`end_record` must not be less than `first_record` 0, got -1",
     ),
-    "not the shard's first record": (lambda a: [a.chunk(rows(a, 1))], "the shard begins with record 0, got 1"),
+    "not the shard's first record": (lambda a: [a.chunk(rows(a, 1))], "the range begins with record 0, got 1"),
 }
 
 
@@ -95,12 +95,12 @@ def test_a_chunk_that_is_not_the_next_one_is_refused(annotated, name):
 UNACCOUNTED = {
     "a document without rows": (
         lambda a: a.chunk(rows(a, 0, 2), records=(0, 3), tally={"documents": 3, "blanks": 0}),
-        "records 0 to 2 are not all accounted for: 3 documents were read, 2 have rows",
+        "records 0 to 2 of 뉴스.txt are not all accounted for: 3 documents were read, 2 have rows or are dropped",
     ),
     "a record lost": (
         lambda a: a.chunk(rows(a, 0, 1), records=(0, 3), tally={"blanks": 0}),
-        "records 0 to 2 are not all accounted for: 3 records were read, but there are 2 documents, 0 blanks and "
-        "0 rejected records",
+        "records 0 to 2 of 뉴스.txt are not all accounted for: 3 records were read, but there are 2 documents, "
+        "0 blanks and 0 rejected records",
     ),
     "a record in both": (
         lambda a: a.chunk(rows(a, 0, 1), [a.reject(1)]),
@@ -112,11 +112,11 @@ UNACCOUNTED = {
     ),
     "a record of elsewhere": (
         lambda a: a.chunk(rows(a, 0, 9), records=(0, 2)),
-        "record 9 is not one of the chunk's records 0 to 1",
+        "a row has record 9, which is none of the chunk's",
     ),
     "a reject of elsewhere": (
         lambda a: a.chunk(rows(a, 0), [a.reject(9)], records=(0, 2)),
-        "record 9 is not one of the chunk's records 0 to 1",
+        "a reject has record 9, which is none of the chunk's",
     ),
     "a late reject without row": (
         lambda a: a.chunk(rows(a, 0), [a.reject(1, "annotate")], records=(0, 2)),

@@ -16,19 +16,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
+from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig, hash_config
 from klue_beam.schemas.reject import REJECT
-from klue_beam.schemas.shard import Chunk, Receipt, Shard
+from klue_beam.schemas.shard import Chunk, Coverage, Receipt, Shard
 from klue_beam.transforms.base.progress import listen
 from klue_beam.transforms.plan.plan import load_plan, make_plan, save_plan
 from klue_beam.transforms.read.shards import ReadShards, read_shard
 from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.write.contract import ContractError
-from klue_beam.transforms.write.publish import PublishError, read_footer
+from klue_beam.transforms.write.publish import PublishError, hash_coverage, read_footer
 from klue_beam.transforms.write.sink import SegmentWriter, WriteAnnotations, clear_attempts, provenance, write_segment
 
 CONFIG = AnnotateConfig(splitter_version="1", model=ModelConfig(model_sha256={"tc": "ab", "ner": "cd"}))
-PROVENANCE = provenance(CONFIG, CONFIG.sha256())
+HASH = hash_config(CONFIG.to_dict())
+PROVENANCE = provenance(CONFIG, HASH)
 NAME = "part-000003-000000"
 
 with_text = st.text(
@@ -109,17 +110,12 @@ def test_a_segment_is_data_rejects_and_a_receipt_and_nothing_else(annotated, put
 
 def test_the_receipt_counts_and_fingerprints_what_was_published(annotated, put, tmp_path):
     receipt = put(*chunks(annotated))
-    assert dataclasses.replace(receipt, data=None, rejects=None) == Receipt(
+    assert dataclasses.replace(receipt, data=None, rejects=None, dropped=None) == Receipt(
         shard_id=3,
         segment=0,
         last_of_shard=True,
-        source="뉴스.txt",
-        config_hash=CONFIG.sha256(),
-        first_record=0,
-        end_record=6,
-        begin_byte=0,
-        end_byte=60,
-        input_sha256="0" * 64,
+        config_hash=HASH,
+        covered=(Coverage("뉴스.txt", 0, 6, 0, 60, "0" * 64),),
         counts={
             "records": 6,
             "documents": 3,
@@ -135,6 +131,7 @@ def test_the_receipt_counts_and_fingerprints_what_was_published(annotated, put, 
         },
         data=None,
         rejects=None,
+        dropped=None,
     )
     for published, rows in ((receipt.data, 3), (receipt.rejects, 2)):
         content = (tmp_path / published.path).read_bytes()
@@ -150,10 +147,9 @@ def test_the_footer_says_what_made_the_rows_and_what_they_cover(annotated, put, 
     assert footer["klue_beam.schema_version"] == "1.0"
     assert footer["klue_beam.splitter"] == "fast"
     assert footer["klue_beam.label_sets_version"] == "klue-1.1"
-    covers = {
-        name: footer[f"klue_beam.{name}"] for name in ("source", "shard", "segment", "first_record", "end_record")
-    }
-    assert covers == {"source": "뉴스.txt", "shard": "3", "segment": "0", "first_record": "0", "end_record": "6"}
+    told = {name: footer[f"klue_beam.{name}"] for name in ("shard", "segment", "records", "covered_sha256")}
+    covered = hash_coverage([Coverage("뉴스.txt", 0, 6, 0, 60, "0" * 64)])
+    assert told == {"shard": "3", "segment": "0", "records": "6", "covered_sha256": covered}
 
 
 def test_a_segment_without_rows_and_rejects_gets_a_receipt_and_no_files(annotated, put, tmp_path):
@@ -242,11 +238,11 @@ FOREIGN = {
     "empty": (lambda path: path.write_bytes(b""), r"is there without a receipt and cannot be read \(.*\)"),
     "of another program": (
         lambda path: pq.write_table(pa.table({"a": [1]}), path),
-        r"is there without a receipt and is not this segment's: its footer differs in klue_beam\.begin_byte, ",
+        r"is there without a receipt and is not this segment's: its footer differs in klue_beam\.blanks, ",
     ),
     "with fewer rows": (
         lambda path: pq.write_table(pq.read_table(path).slice(1), path),
-        r"is there without a receipt and is not this segment's: its footer differs in klue_beam\.begin_byte, ",
+        r"is there without a receipt and is not this segment's: its footer differs in klue_beam\.blanks, ",
     ),
 }
 
@@ -288,7 +284,8 @@ def test_a_receipt_of_something_else_is_named(annotated, put, tmp_path):
     put(*chunks(annotated))
     path = tmp_path / PUBLISHED[0]
     with pytest.raises(
-        PublishError, match=rf"^{path} is of another segment: `end_record` is 6, not 1\. Delete that file"
+        PublishError,
+        match=rf"^{path} is of another segment: `covered` is .*end_record=6.*, not .*end_record=1.* Delete that",
     ):
         put(annotated.chunk([annotated.row(0, "하나.")]))
     path.write_text("{")
@@ -368,7 +365,7 @@ def run(dataset, *between):
         )
         for number, transform in enumerate(between):
             chunks = chunks | f"break {number}" >> transform.with_output_types(Chunk)
-        chunks | WriteAnnotations(dataset, TOPICS_ONLY) | beam.Map(Receipt.from_json)
+        chunks | WriteAnnotations(dataset, TOPICS_ONLY, HASH) | beam.Map(Receipt.from_json)
 
 
 def test_a_pipeline_writes_every_shard_and_a_second_run_writes_nothing(dataset):
@@ -383,7 +380,7 @@ def test_a_pipeline_writes_every_shard_and_a_second_run_writes_nothing(dataset):
         rows = pq.read_table(dataset / "data").to_pylist()
         assert [row["text"] for row in rows] == [f"{number}번째 문서이다." for number in range(40)]
         assert sum(progress.sentences for progress in heard) == 40
-        assert sum(progress.input_bytes for progress in heard) == (dataset.parent / "글.txt").stat().st_size
+        assert sum(progress.amount for progress in heard) == (dataset.parent / "글.txt").stat().st_size
         before = stamps(dataset)
         heard.clear()
         run(dataset)
@@ -407,10 +404,10 @@ def test_a_graph_that_loses_a_chunk_fails_and_leaves_no_attempt(dataset, lose, m
     assert list(dataset.glob("data/*")) == []
 
 
-def write(dataset, chunks, config=TOPICS_ONLY):
+def write(dataset, chunks):
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         made = pipeline | beam.Create([0]) | beam.FlatMap(lambda _: chunks).with_output_types(Chunk)
-        made | WriteAnnotations(dataset, config)
+        made | WriteAnnotations(dataset, TOPICS_ONLY, HASH)
 
 
 def test_a_bundle_that_ends_inside_a_segment_fails(dataset):
@@ -421,24 +418,9 @@ def test_a_bundle_that_ends_inside_a_segment_fails(dataset):
     assert files(dataset / "_attempts") == []
 
 
-def test_another_configuration_than_the_plans_is_refused(dataset):
-    with pytest.raises(
-        ValueError, match=r"must have the configuration of this pipeline, \w+, got \w+\. Write to another"
-    ):
-        write(dataset, [], dataclasses.replace(TOPICS_ONLY, splitter="none"))
-
-
-def test_a_chunk_of_a_shard_that_the_plan_does_not_know_is_refused(dataset, annotated):
-    chunk = annotated.chunk(records=(0, 1), key={"shard_id": 99}, schema=SCHEMA)
-    with pytest.raises(
-        ContractError, match=r"Shard 99 is not one of the \d+ in the plan of .*\. Run the command again"
-    ):
-        write(dataset, [chunk])
-
-
 def test_an_object_store_is_refused_before_the_pipeline_runs():
     with pytest.raises(ValueError, match=r"`dataset` must be a folder, got 'gs://bucket/out'\. Mount the store"):
-        WriteAnnotations("gs://bucket/out", CONFIG)
+        WriteAnnotations("gs://bucket/out", CONFIG, HASH)
 
 
 def test_what_killed_attempts_left_can_be_cleared(annotated, tmp_path):
