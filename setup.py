@@ -63,7 +63,7 @@ setup(
         "dev": DEV,
         "all": [*GCP, *AWS, *KIWI],
     },
-    entry_points={"console_scripts": ["klue-beam = klue_beam.beam_pipelines.cli:main"]},
+    entry_points={"console_scripts": ["klue-beam = klue_beam.__main__:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Natural Language :: Korean",

@@ -1,11 +1,19 @@
 """The command line: `klue-beam annotate | verify | …`."""
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
-from klue_beam.beam_pipelines.commands.base import OK, PROGRAM, USAGE_ERROR, load, run_command, show, suggest
+from klue_beam.beam_pipelines.commands.base import (
+    OK,
+    PROGRAM,
+    USAGE_ERROR,
+    handle_signals,
+    load,
+    run_command,
+    show,
+    suggest,
+)
 
 COMMANDS: Final = {
     "annotate": ("klue_beam.beam_pipelines.commands.annotate", "annotate text into Parquet"),
@@ -73,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         command: Callable[[Sequence[str]], int] = load(name, COMMANDS[name][0]).main
-        signal.signal(signal.SIGTERM, _stop)
+        handle_signals(_stop)
         return command(arguments[1:])
 
     return run_command(name, run)

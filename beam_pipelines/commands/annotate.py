@@ -5,7 +5,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
-from klue_beam.beam_pipelines.commands.base import CommandParser, add_fields, load, run_command, whole_number
+from klue_beam.beam_pipelines.commands.base import (
+    CommandParser,
+    add_fields,
+    load,
+    require_folder,
+    run_command,
+    whole_number,
+)
 from klue_beam.beam_pipelines.commands.options import add_dataset_arguments
 from klue_beam.beam_pipelines.local.cluster import ClusterConfig
 from klue_beam.schemas.config import require
@@ -113,6 +120,7 @@ def _check(options: argparse.Namespace, runner: str | None) -> None:
         options.output,
         "Annotate into a folder and copy it, or mount the store.",
     )
+    require_folder("--output", options.output)
     for name in ("workers", "scheduler"):
         require(
             runner is None or not getattr(options, name),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from klue_beam.beam_pipelines.commands.base import CommandParser, load, run_command
+from klue_beam.beam_pipelines.commands.base import CommandParser, load, require_folder, run_command
 
 NAME: Final = "average"
 DESCRIPTION: Final = (
@@ -29,5 +29,6 @@ def main(argv: Sequence[str]) -> int:
 
 def _average(argv: Sequence[str]) -> int:
     args = make_parser().parse_args(argv)
+    require_folder("--output", args.output)
     code: int = load(NAME, "klue_beam.beam_pipelines.commands.averaging_run").run(args)
     return code

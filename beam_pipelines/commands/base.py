@@ -102,26 +102,12 @@ def run_command(
         return INCOMPLETE
 
 
-@contextlib.contextmanager
-def leaving_at_once(command: str) -> Iterator[None]:
-    """End the process in one line at Ctrl-C or SIGTERM, while nothing has been begun.
-
-    An exception raised in the middle of a library's import may be swallowed, or leave half a library behind.
-    """
-
-    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
-        os.write(2, f"{PROGRAM} {command}: Stopped before anything was done.\n".encode())
-        os._exit(INCOMPLETE)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def handle_signals(handler: Callable[[int, FrameType | None], Any]) -> None:
+    """Let Ctrl-C and SIGTERM call a handler; a signal that the caller lets the process ignore stays ignored."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
 
 
 def load(command: str, module: str) -> ModuleType:
@@ -131,14 +117,64 @@ def load(command: str, module: str) -> ModuleType:
       command: for which.
       module: its name.
     """
+    for name, value in _QUIET_LIBRARIES.items():
+        os.environ.setdefault(name, value)
     before = logging.root.manager.disable
-    with leaving_at_once(command):
-        # What imports say about parts of Beam that are not installed is nothing to a user.
-        logging.disable(logging.WARNING)
-        try:
+    # What imports say about parts of Beam that are not installed is nothing to a user.
+    logging.disable(logging.WARNING)
+    try:
+        with _leaving_at_once(command):
             return importlib.import_module(module)
-        finally:
-            logging.disable(before)
+    finally:
+        logging.disable(before)
+
+
+_QUIET_LIBRARIES: Final = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+"""Bars for weights that load in milliseconds, and advice to programmers, in the midst of a command's own lines."""
+
+
+@contextlib.contextmanager
+def _leaving_at_once(command: str) -> Iterator[None]:
+    """End the process in one line at Ctrl-C, while nothing has been begun.
+
+    An exception raised in the middle of a library's import may be swallowed, or leave half a library behind.
+    """
+
+    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+        os.write(2, f"{PROGRAM} {command}: Stopped before anything was done.\n".encode())
+        os._exit(INCOMPLETE)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handle_signals(leave)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def require_folder(option: str, path: str) -> None:
+    """Refuse a path that cannot become a folder, before anything heavy is loaded.
+
+    Args:
+      option: what the path was given for.
+      path: an existing folder, or one to be made.
+
+    Raises:
+      ValueError: if it, or what it would lie in, is a file or may not be written.
+    """
+    place = os.path.abspath(path)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    kind = "" if place == os.path.abspath(path) else f" {place!r} on the way to it"
+    if not os.path.isdir(place):
+        raise ValueError(f"`{option}` must be a folder, got {path!r}:{kind or ' it'} is a file. Name another path.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"`{option}` must be a folder that can be written, got {path!r}:{kind or ' it'} may not. "
+            "Change its permissions, or name another path."
+        )
 
 
 def check_files(paths: Iterable[str]) -> None:

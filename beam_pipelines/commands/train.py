@@ -10,6 +10,7 @@ from klue_beam.beam_pipelines.commands.base import (
     check_files,
     load,
     number,
+    require_folder,
     run_command,
     whole_number,
 )
@@ -141,6 +142,7 @@ def _train(argv: Sequence[str]) -> int:
     _check_names(tasks, data, epochs, dev, has_teacher=args.teacher is not None)
     numbers = _numbers(epochs)
     _check_numbers(args)
+    require_folder("--output", args.output)
     # Before torch is loaded and a model's hub is asked: a wrong path is the most frequent mistake.
     check_files([path for name, path in (*data.items(), *dev.items()) if name != "text"])
     run: int = load(NAME, "klue_beam.beam_pipelines.commands.training_run").run(args, tasks, data, dev, numbers)
