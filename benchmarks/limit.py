@@ -28,7 +28,7 @@ from klue_beam.transforms.models.nets.linear import PackedLinear, can_pack
 from klue_beam.transforms.models.nets.precision import apply_precision
 from klue_beam.transforms.models.text.batching import count_max_pieces, pack_by_length
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.training.objectives import encode_batch, run_encoder
+from klue_beam.transforms.training.forward import encode_batch, run_encoder
 
 TOKENS: Final = 2048
 """Tokens of the bare product, and of a packed batch."""

@@ -387,3 +387,12 @@ def add_fields(
             metavar=None if choices else about["metavar"] or ("SIZE" if about["unit"] == "bytes" else "N"),
             help=f"{about['help']} (default: {meaning})" if meaning else about["help"],
         )
+
+
+def read_fields(args: argparse.Namespace, config: type) -> Any:
+    """Make a dataclass of the options that `add_fields` added for it.
+
+    Raises:
+      ValueError: if the dataclass refuses a value.
+    """
+    return config(**{field.name: getattr(args, field.name) for field in dataclasses.fields(config)})

@@ -5,9 +5,10 @@ from typing import Final
 
 from klue_beam.beam_pipelines.commands.base import (
     CommandParser,
+    add_fields,
     check_files,
     load,
-    number,
+    read_fields,
     run_command,
     whole_number,
 )
@@ -30,19 +31,11 @@ def make_parser() -> CommandParser:
         NAME, DESCRIPTION, ["klue-beam calibrate --model my-model --tc_data ynat-dev.json --ner_data klue-ner-dev.tsv"]
     )
     parser.add_argument("--model", required=True, metavar="FOLDER", help="a model folder that `klue-beam train` wrote")
-    for task in TASKS:
-        parser.add_argument(f"--{task}_data", metavar="FILE", help=f"labelled rows of {task} in KLUE's format")
-    parser.add_argument(
-        "--mention_bias",
-        type=number,
-        metavar="LOGIT",
-        help="of titles, works and numerals, which KLUE-RE marks here and there: added to the score of their absence "
-        "(negative finds more of them)",
-    )
-    parser.add_argument("--min_mention_score", type=number, metavar="SCORE", help="what one of them must score")
-    parser.add_argument(
-        "--pair_context", type=whole_number, metavar="TOKENS", help="that a pair of entities sees on either side"
-    )
+    for name, task in TASKS.items():
+        if task.data:
+            parser.add_argument(f"--{name}_data", metavar="FILE", help=f"labelled rows of {name}: {task.data[name]}")
+        if task.fit_options is not None:
+            add_fields(parser, task.fit_options)
     parser.add_argument(
         "--threads", type=whole_number, metavar="N", help="threads of this process (default: as many as torch takes)"
     )
@@ -56,9 +49,14 @@ def main(argv: Sequence[str]) -> int:
 
 def _calibrate(argv: Sequence[str]) -> int:
     args = make_parser().parse_args(argv)
-    files = {task: getattr(args, f"{task}_data") for task in TASKS if getattr(args, f"{task}_data")}
+    named = {name: getattr(args, f"{name}_data") for name, task in TASKS.items() if task.data}
+    files = {name: path for name, path in named.items() if path}
     if not files:
-        raise ValueError("`calibrate` must have labelled rows, got none. Give --tc_data, --ner_data, … .")
+        options = ", ".join(f"--{name}_data" for name in named)
+        raise ValueError(f"`calibrate` must have labelled rows, got none. Give {options}.")
+    by_hand = {
+        name: read_fields(args, task.fit_options) for name, task in TASKS.items() if task.fit_options is not None
+    }
     require(
         args.threads is None or args.threads >= 1,
         "`--threads` must be at least 1",
@@ -66,5 +64,5 @@ def _calibrate(argv: Sequence[str]) -> int:
         "Leave it out for the default.",
     )
     check_files(files.values())
-    code: int = load(NAME, "klue_beam.beam_pipelines.commands.calibration_run").run(args, files)
+    code: int = load(NAME, "klue_beam.beam_pipelines.commands.calibration_run").run(args, files, by_hand)
     return code

@@ -10,6 +10,7 @@ from klue_beam.beam_pipelines.commands.base import (
     check_files,
     load,
     number,
+    read_fields,
     require_folder,
     run_command,
     whole_number,
@@ -24,17 +25,17 @@ SCRATCH: Final = "scratch"
 
 SCRATCH_LAYERS: Final = 6
 
-DATA_NAMES: Final = {
-    "tc": "KLUE-TC (ynat .json or .csv)",
-    "ner": "KLUE-NER (.tsv)",
-    "re": "KLUE-RE (.json or .jsonl)",
-    "dp": "KLUE-DP (.tsv)",
-    "ner_raw": "sentences without entity labels, labelled by ner_forms where that is sure",
-    "ner_forms": "entity surface forms with fine labels and frequencies",
-    "dp_aux": "a CoNLL-U treebank with another scheme: trained through a head of its own, which is not stored",
-    "text": "documents without labels (a file or a glob; .jsonl by the field text, else one a line), which a teacher "
-    "labels",
-}
+TEXTS: Final = "text"
+"""The data set that is of no task: a teacher says something of it."""
+
+
+def list_data_sets() -> dict[str, str]:
+    """List the data sets that can be learnt from, by name, each with what it is."""
+    learnt = {name: what for task in TASKS.values() for name, what in task.data.items()}
+    what = (
+        "documents without labels (a file or a glob; .jsonl by the field text, else one a line), which a teacher labels"
+    )
+    return {**learnt, TEXTS: what}
 
 
 def make_parser() -> CommandParser:
@@ -49,14 +50,15 @@ def make_parser() -> CommandParser:
         ],
     )
     add = parser.add_argument
-    add("--task", required=True, help=f"comma-separated, out of {','.join(TASKS)}")
+    learnable = [name for name, task in TASKS.items() if task.data]
+    add("--task", required=True, help=f"comma-separated, out of {','.join(learnable)}")
     add(
         "--data",
         required=True,
         nargs="+",
         metavar="NAME=FILE",
         help="what to learn from; a bare FILE for a single task. Names: "
-        + "; ".join(f"{name}: {what}" for name, what in DATA_NAMES.items()),
+        + "; ".join(f"{name}: {what}" for name, what in list_data_sets().items()),
     )
     add(
         "--base",
@@ -69,7 +71,6 @@ def make_parser() -> CommandParser:
     add("--epochs", nargs="*", default=[], metavar="NAME=N", help="passes over each data set; fractions are fine")
     add("--dev", nargs="*", default=[], metavar="TASK=FILE", help="labelled rows to score the model on as it learns")
     add("--dev_rows", type=whole_number, default=500, help="at most so many of each task")
-    add("--all_dp_rows", action="store_true", help="train on the held-out fifth of the KLUE-DP rows too")
     add(
         "--layers",
         type=whole_number,
@@ -103,25 +104,9 @@ def make_parser() -> CommandParser:
     )
     add_fields(parser, TrainConfig)
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it")
-    add(
-        "--pair_layers",
-        type=whole_number,
-        help="top layers that run again for each entity pair: 0 reads the "
-        "pair off the sentence's own states, all of them give each pair a pass of its own (default: those of a base "
-        "that is a model folder, else 2)",
-    )
-    add(
-        "--pair_context_chars",
-        type=whole_number,
-        help="shorten KLUE-RE's rows to so many characters around the pair (default: whole rows)",
-    )
-    add(
-        "--swap_mentions",
-        type=number,
-        default=0.0,
-        metavar="SHARE",
-        help="put other names of KLUE-RE's rows in the place of so many of their mentions",
-    )
+    for task in TASKS.values():
+        if task.train_options is not None:
+            add_fields(parser, task.train_options)
     add("--device", choices=DEVICES, default="auto", help="where to train; auto takes a GPU where torch sees one")
     add("--threads", type=whole_number, metavar="N", help="threads of this process (default: as many as torch takes)")
     add("--stop_after", type=whole_number, help="stop after so many steps, with a checkpoint to go on from")
@@ -143,9 +128,14 @@ def _train(argv: Sequence[str]) -> int:
     numbers = _numbers(epochs)
     _check_numbers(args)
     require_folder("--output", args.output)
+    task_options = {
+        name: read_fields(args, task.train_options) for name, task in TASKS.items() if task.train_options is not None
+    }
     # Before torch is loaded and a model's hub is asked: a wrong path is the most frequent mistake.
-    check_files([path for name, path in (*data.items(), *dev.items()) if name != "text"])
-    run: int = load(NAME, "klue_beam.beam_pipelines.commands.training_run").run(args, tasks, data, dev, numbers)
+    check_files([path for name, path in (*data.items(), *dev.items()) if name != TEXTS])
+    run: int = load(NAME, "klue_beam.beam_pipelines.commands.training_run").run(
+        args, tasks, data, dev, numbers, task_options
+    )
     return run
 
 
@@ -163,12 +153,6 @@ def _check_numbers(args: argparse.Namespace) -> None:
     )
     require(args.dev_rows >= 1, "`--dev_rows` must be at least 1", args.dev_rows, "Leave it out for the default.")
     require(
-        0 <= args.swap_mentions <= 1,
-        "`--swap_mentions` must be from 0 to 1",
-        args.swap_mentions,
-        "Leave it out, or give 0.5.",
-    )
-    require(
         not args.embeddings_of or args.frozen_layers >= 0,
         "`--embeddings_of` must be given with frozen embeddings (`--frozen_layers` of 0 or more)",
         args.frozen_layers,
@@ -184,9 +168,10 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 def _tasks(text: str) -> tuple[str, ...]:
     asked = text.split(",")
-    if unknown := [task for task in asked if task not in TASKS]:
-        raise ValueError(f"`--task` must be out of {', '.join(TASKS)}, got {unknown[0]!r}. Separate them by commas.")
-    return tuple(task for task in TASKS if task in asked)
+    known = [name for name, task in TASKS.items() if task.data]
+    if unknown := [task for task in asked if task not in known]:
+        raise ValueError(f"`--task` must be out of {', '.join(known)}, got {unknown[0]!r}. Separate them by commas.")
+    return tuple(task for task in known if task in asked)
 
 
 def _check_names(
@@ -198,15 +183,17 @@ def _check_names(
     has_teacher: bool,
 ) -> None:
     """Refuse data that is missing, unknown, or of no use to the tasks."""
-    if unknown := [name for name in (*data, *epochs) if name not in DATA_NAMES]:
-        raise ValueError(f"`--data` and `--epochs` must name {', '.join(DATA_NAMES)}, got {unknown[0]!r}. Choose one.")
+    known = list_data_sets()
+    if unknown := [name for name in (*data, *epochs) if name not in known]:
+        raise ValueError(f"`--data` and `--epochs` must name {', '.join(known)}, got {unknown[0]!r}. Choose one.")
     if missing := [task for task in tasks if task not in data]:
         raise ValueError(f"Each task must have its data, got none for {missing[0]}. Add `--data {missing[0]}=FILE`.")
-    if idle := [name for name in data if name.split("_")[0] not in (*tasks, "text")]:
+    served = {TEXTS, *(name for task in tasks for name in TASKS[task].data)}
+    if idle := [name for name in data if name not in served]:
         raise ValueError(f"`--data` must serve a task of `--task`, got {idle[0]}. Leave it out, or add its task.")
-    if ("ner_raw" in data) != ("ner_forms" in data):
-        raise ValueError("`ner_raw` and `ner_forms` must be given together, got one of them. Give the other, too.")
-    if "text" in data and not has_teacher:
+    for task in tasks:
+        TASKS[task].check_data(data.keys())
+    if TEXTS in data and not has_teacher:
         raise ValueError("`text` must have a teacher that labels it, got none. Add `--teacher`, or leave it out.")
     if idle := [name for name in epochs if name not in data]:
         raise ValueError(f"`--epochs` must be of data that is given, got {idle[0]}. Leave it out, or give its data.")
@@ -226,6 +213,6 @@ def _pairs(items: Sequence[str], option: str, default_name: str | None = None) -
     for item in items:
         name, found, value = item.partition("=")
         if not found and default_name is None:
-            raise ValueError(f"--{option} must be NAME=VALUE, got {item!r}. Names: {', '.join(DATA_NAMES)}.")
+            raise ValueError(f"--{option} must be NAME=VALUE, got {item!r}. Names: {', '.join(list_data_sets())}.")
         pairs[name if found else str(default_name)] = value if found else item
     return pairs

@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from klue_beam.beam_pipelines.commands.base import INCOMPLETE, tell
 from klue_beam.beam_pipelines.commands.model_card import Run, new_model_folder, write_card
+from klue_beam.beam_pipelines.commands.train import NAME, TEXTS
 from klue_beam.beam_pipelines.commands.training_setup import (
     load_dev_rows,
     load_objectives,
     load_teacher,
+    load_texts,
     start_model,
 )
 from klue_beam.transforms.models.checkpoints.checkpoint import save_model
@@ -24,7 +27,7 @@ from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.report import Report
 from klue_beam.transforms.training.config import TrainConfig
 from klue_beam.transforms.training.dev_scores import score_dev_rows
-from klue_beam.transforms.training.trainer import STATE_FILE, BatchPlan, Step, train
+from klue_beam.transforms.training.trainer import STATE_FILE, BatchPlan, DivergedError, Step, train
 
 
 def run(
@@ -33,6 +36,7 @@ def run(
     data: Mapping[str, str],
     dev: Mapping[str, str],
     epochs: Mapping[str, float],
+    task_options: Mapping[str, Any],
 ) -> int:
     """Train, and write the model folder.
 
@@ -42,6 +46,7 @@ def run(
       data: file by data set.
       dev: file by task, of rows to score on.
       epochs: passes by data set.
+      task_options: by task, its `train_options`.
 
     Returns:
       The exit code.
@@ -58,45 +63,38 @@ def run(
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    model, tokenizer = start_model(args, tasks)
+    model, tokenizer = start_model(args, tasks, task_options)
     teacher = load_teacher(args, model, tokenizer)
     model.to(device)
     if teacher is not None:
         teacher.model.to(device)
     extra = nn.ModuleDict()
-    hold_out_dp = not args.all_dp_rows
-    objectives = load_objectives(
-        tasks,
-        data,
-        model,
-        tokenizer,
-        extra,
-        folder,
-        hold_out_dp=hold_out_dp,
-        teacher=None if teacher is None else teacher.model,
-        pair_context_chars=args.pair_context_chars,
-        swap_share=args.swap_mentions,
-        seed=args.seed,
-    )
+    objectives = load_objectives(tasks, data, model, extra, task_options, folder, args.seed)
+    if TEXTS in data and teacher is not None:
+        objectives.append(load_texts(data[TEXTS], tasks, teacher.model, tokenizer))
     extra.to(device)
     n_rows = {objective.name: len(objective.texts) for objective in objectives}
     sizes = ", ".join(f"{name} {count:,}" for name, count in n_rows.items())
     console.print(f"{count_parameters(model):,} parameters; examples: {sizes}", highlight=False)
     rows = load_dev_rows(dev, args.dev_rows, args.seed)
-    with _Display(console, model, tokenizer, rows) as display:
-        complete = train(
-            model,
-            extra,
-            tokenizer,
-            objectives,
-            config,
-            folder,
-            display.show,
-            args.stop_after,
-            display.show_plan,
-            display.show_scores,
-            teacher,
-        )
+    try:
+        with _Display(console, model, tokenizer, rows) as display:
+            complete = train(
+                model,
+                extra,
+                tokenizer,
+                objectives,
+                config,
+                folder,
+                display.show,
+                args.stop_after,
+                display.show_plan,
+                display.show_scores,
+                teacher,
+            )
+    except DivergedError as error:
+        tell(NAME, error)
+        return INCOMPLETE
     if not complete:
         console.print(f"Stopped. The same command goes on from the checkpoint in {folder}.", highlight=False)
         return 0

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,51 +11,35 @@ from torch import nn
 from transformers import AutoTokenizer
 
 from klue_beam.beam_pipelines.commands.inputs import format_of
-from klue_beam.beam_pipelines.commands.train import SCRATCH, SCRATCH_LAYERS
+from klue_beam.beam_pipelines.commands.train import SCRATCH, SCRATCH_LAYERS, TEXTS
 from klue_beam.schemas.config import ReadConfig, require
-from klue_beam.schemas.labels import DEPRELS, NER_TYPES, RE_ONLY_TYPES
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.checkpoint import check_embeddings, load_encoder, load_model
 from klue_beam.transforms.models.checkpoints.folders import hash_folder, resolve_folder
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
-from klue_beam.transforms.models.nets.heads import DependencyHead
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.entity import EntitySpec
-from klue_beam.transforms.tasks.entity.gold import EntityExample
+from klue_beam.transforms.tasks.base import Task
 from klue_beam.transforms.tasks.gold import split_held_out
-from klue_beam.transforms.tasks.relation import PAIR_LAYERS, RelationSpec
+from klue_beam.transforms.tasks.learning import LearningRun, Objective
 from klue_beam.transforms.training.distillation import TextObjective, check_teacher
-from klue_beam.transforms.training.objectives import (
-    DependencyObjective,
-    EntityObjective,
-    Objective,
-    RelationObjective,
-    TopicObjective,
-)
-from klue_beam.transforms.training.relation_rows import keep_around_pair, swap_mentions
 from klue_beam.transforms.training.scratch import build_random_encoder, start_from_scratch
 from klue_beam.transforms.training.student import keep_layers, keep_units
 from klue_beam.transforms.training.texts import read_texts, split_texts
 from klue_beam.transforms.training.trainer import STATE_FILE, Teacher
-from klue_beam.transforms.training.treebanks import read_head_final
 from klue_beam.transforms.training.vocabulary import cut_vocabulary
-from klue_beam.transforms.training.weak_entities import (
-    label_weakly,
-    load_entities,
-    read_form_table,
-    read_raw_sentences,
-    save_entities,
-)
 
 
-def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[MultiTaskModel, TextTokenizer]:
+def start_model(
+    options: argparse.Namespace, tasks: tuple[str, ...], task_options: Mapping[str, Any]
+) -> tuple[MultiTaskModel, TextTokenizer]:
     """Give the model that a run begins with.
 
     Args:
       options: of `klue-beam train`. A `base` that is a multi-task model with the tasks goes on with all its heads; any
         other encoder gets new ones.
       tasks: the tasks to learn.
+      task_options: by task, its `train_options`.
 
     Raises:
       ValueError: if there is no such base, or it cannot be cut to so many layers.
@@ -78,16 +61,8 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
             model.encoder, tokenizer = cut_vocabulary(model.encoder, tokenizer, texts)
         check_embeddings(model)
         return model, tokenizer
-    # The mentions that only KLUE-RE marks are learnt from it, beside the entities of KLUE-NER.
-    spec = ModelSpec(
-        name=name,
-        tasks=tasks,
-        of={
-            "ner": EntitySpec(mention_types=RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else ()),
-            "re": RelationSpec(pair_layers=PAIR_LAYERS if options.pair_layers is None else options.pair_layers),
-        },
-        embeddings_of=options.embeddings_of,
-    )
+    of = {task: TASKS[task].start_spec(tasks, task_options.get(task)) for task in TASKS}
+    spec = ModelSpec(name=name, tasks=tasks, of=of, embeddings_of=options.embeddings_of)
     encoder, tokenizer = _start_encoder(options)
     model = MultiTaskModel(spec, encoder)
     model.start_heads()
@@ -166,73 +141,39 @@ def load_objectives(
     tasks: Sequence[str],
     data: Mapping[str, str],
     model: MultiTaskModel,
-    tokenizer: TextTokenizer,
     extra: nn.ModuleDict,
+    options: Mapping[str, Any],
     folder: Path,
-    *,
-    hold_out_dp: bool,
-    teacher: MultiTaskModel | None = None,
-    pair_context_chars: int | None = None,
-    swap_share: float = 0.0,
-    seed: int = 1,
+    seed: int,
 ) -> list[Objective]:
-    """Read the data sets of a run.
+    """Read the data sets of a run, but for texts without labels.
 
     Args:
       tasks: the tasks to learn.
       data: file by name.
       model: gives label sets and sizes.
-      tokenizer: the model's.
       extra: heads that serve training only are added to it.
-      folder: the run's folder; weak labels are made once and kept there.
-      hold_out_dp: leave out the fifth of the KLUE-DP rows that scores are quoted on.
-      teacher: labels texts without labels.
-      pair_context_chars: code points around the pair that KLUE-RE's rows are shortened to; None for whole rows.
-      swap_share: of the mentions of KLUE-RE's rows that get another name.
-      seed: of which these are.
+      options: by task, its `train_options`.
+      folder: the run's folder.
+      seed: of what is drawn.
     """
-    spec = model.spec
     objectives: list[Objective] = []
-    if "tc" in tasks:
-        objectives.append(TopicObjective("tc", TASKS["tc"].read_gold(data["tc"]), spec.of["tc"].topics))
-    if "ner" in tasks:
-        gold = TASKS["ner"].read_gold(data["ner"])
-        objectives.append(EntityObjective("ner", gold, spec.of["ner"].ner_types))
-        if "ner_raw" in data and "ner_forms" in data:
-            weak = _weak_entities(data, gold, folder)
-            objectives.append(EntityObjective("ner_raw", weak, NER_TYPES))
-    if "re" in tasks:
-        rows = swap_mentions(TASKS["re"].read_gold(data["re"]), swap_share, seed)
-        if pair_context_chars is not None:
-            rows = [keep_around_pair(row, pair_context_chars) for row in rows]
-        objectives.append(RelationObjective("re", rows, spec.of["re"].relations, spec.of["ner"].mention_types))
-    if "dp" in tasks:
-        trees = TASKS["dp"].read_gold(data["dp"])
-        trees = split_held_out(trees, TASKS["dp"].held_out)[0] if hold_out_dp else trees
-        objectives.append(DependencyObjective("dp", trees, DEPRELS))
-        if "dp_aux" in data:
-            others = read_head_final(data["dp_aux"])
-            deprels = sorted({deprel for tree in others for deprel in tree.deprels})
-            sizes = spec.of["dp"]
-            head = DependencyHead(model.encoder.config.hidden_size, sizes.arc_size, sizes.label_size, len(deprels))
-            extra["dp_aux"] = head
-            objectives.append(DependencyObjective("dp_aux", others, deprels, head))
-    if "text" in data:
-        if teacher is None:
-            raise AssertionError("texts without a teacher are refused before")
-        objectives.append(TextObjective("text", split_texts(_read_documents([data["text"]])), teacher, tokenizer))
+    for name in tasks:
+        task: Task = TASKS[name]
+        run = LearningRun(model.spec.of, model.encoder.config.hidden_size, extra, folder, options.get(name), seed)
+        objectives += task.objectives({known: data[known] for known in task.data if known in data}, run)
     return objectives
 
 
-def _weak_entities(data: Mapping[str, str], gold: Sequence[EntityExample], folder: Path) -> list[EntityExample]:
-    """Label sentences weakly, which takes minutes; a run that goes on with the same files finds them in its folder."""
-    texts, forms = read_raw_sentences(data["ner_raw"], gold), read_form_table(data["ner_forms"])
-    asked = repr((texts, forms, [(example.text, example.tags) for example in gold]))
-    path = folder / f"weak_entities-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.jsonl"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        save_entities(path, label_weakly(texts, forms, gold))
-    return load_entities(path)
+def load_texts(path: str, tasks: Sequence[str], teacher: MultiTaskModel, tokenizer: TextTokenizer) -> TextObjective:
+    """Read documents without labels, of which a teacher says something.
+
+    Args:
+      path: a file or a glob.
+      tasks: the tasks to learn.
+      teacher, tokenizer: what is asked.
+    """
+    return TextObjective(TEXTS, split_texts(_read_documents([path])), teacher, tokenizer, tasks)
 
 
 def load_dev_rows(files: Mapping[str, str], n_rows: int, seed: int) -> dict[str, list[Any]]:

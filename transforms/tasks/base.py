@@ -12,7 +12,7 @@ transformers is imported inside the method that uses it.
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # torch and rich take a second to import; a task is described
     from rich.text import Text
     from torch import nn
 
+    from klue_beam.transforms.tasks.learning import Annotate, Fit, LearningRun, Objective, Teaching
     from klue_beam.transforms.tasks.report import Report, Rows
 
 
@@ -174,6 +175,8 @@ class Task(abc.ABC):
       query_item: what one item of the column's list is called in a query that counts them by label; empty for none.
       data: data sets that `train` takes for it, by name, the first one its own, each with what it is; empty for a task
         that cannot be learnt.
+      train_options: what it brings to `train`, a dataclass of `schemas.options.option`s; None for nothing.
+      fit_options: what can be set by hand in `calibrate`, likewise; each field's default is None.
       held_out: the share of its own data set that `train` leaves out; None to train on all rows.
       asks_gold: whether scores hang on what `answer` asks a model, too.
       metrics: what its scores are called, by their names in a Report.
@@ -199,6 +202,8 @@ class Task(abc.ABC):
     query_value: ClassVar[str] = ""
     query_item: ClassVar[str] = ""
     data: ClassVar[Mapping[str, str]] = {}
+    train_options: ClassVar[type[Any] | None] = None
+    fit_options: ClassVar[type[Any] | None] = None
     held_out: ClassVar[HeldOut | None] = None
     asks_gold: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, str]] = {}
@@ -335,19 +340,70 @@ class Task(abc.ABC):
         """
         raise NotImplementedError(f"The task {self.name} asks nothing about labelled rows.")
 
-    def objectives(self, data: Mapping[str, str], run: Any) -> Sequence[Any]:
+    def start_spec(self, tasks: Sequence[str], options: Any) -> TaskSpec:  # noqa: ARG002 - most begin as they are
+        """Give what a new model says of the task, before it has learnt anything.
+
+        Args:
+          tasks: all that it will have.
+          options: a `train_options`.
+        """
+        return self.spec_type()
+
+    def with_depth(self, spec: Any, depth: int) -> Any:  # noqa: ARG002 - most tasks read the last states alone
+        """Give the spec of a student whose heads read states so many layers below the top, see `depth`."""
+        return spec
+
+    def check_data(self, names: Collection[str]) -> None:  # noqa: B027 - most have one data set
+        """Refuse data sets that are of no use without each other.
+
+        Args:
+          names: those given, out of `data`, its own among them.
+
+        Raises:
+          ValueError: if one is missing.
+        """
+
+    def objectives(self, data: Mapping[str, str], run: "LearningRun") -> "Sequence[Objective]":
         """Read the data sets of a training run.
 
         Args:
-          data: file by name, out of `data`.
-          run: the model that learns, and the run's options.
+          data: file by name, out of `data`, its own among them.
+          run: what the model says of itself, and the run's options.
 
         Returns:
-          An Objective for each data set.
+          An Objective for each data set that is learnt.
+
+        Raises:
+          ValueError: if a file is malformed, or has what the model cannot learn.
+          OSError: if one cannot be read.
         """
         raise NotImplementedError(f"The task {self.name} cannot be learnt.")
 
-    def calibrate(self, fit: Any) -> Any:
+    def teach(self, texts: Sequence[str], annotate: "Annotate") -> "Teaching | None":  # noqa: ARG002 - nothing to learn
+        """Give what a student learns from its teacher on texts without labels.
+
+        Args:
+          texts: all of them.
+          annotate: gives what the teacher finds in some, for what is in none of its distributions.
+
+        Returns:
+          Makes the outputs, by name, of a batch of the texts; None where such texts teach nothing.
+        """
+        return None
+
+    def set_by_hand(self, spec: Any, options: Any) -> Any:  # noqa: ARG002 - most leave nothing to set
+        """Put what a person says in the place of what a model says.
+
+        Args:
+          spec: the model's ModelSpec, which has the task.
+          options: a `fit_options`; a field of None leaves what is there.
+
+        Raises:
+          ValueError: if the model has no such thing.
+        """
+        return spec
+
+    def calibrate(self, fit: "Fit") -> Any:
         """Fit what turns the model's scores into probabilities and labels.
 
         Args:
@@ -358,6 +414,6 @@ class Task(abc.ABC):
         """
         raise NotImplementedError(f"The task {self.name} is not calibrated.")
 
-    def distil(self, batch: Any) -> Mapping[str, Any]:  # noqa: ARG002 - nothing to learn from texts without labels
-        """Give the outputs that a student learns from its teacher on texts without labels, by name."""
-        return {}
+    def describe_fit(self, spec: Any) -> Sequence[str]:  # noqa: ARG002 - temperatures are said for all
+        """Say in lines what a model's ModelSpec holds beside temperatures and biases."""
+        return ()

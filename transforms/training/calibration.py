@@ -1,30 +1,86 @@
-"""Fitting temperatures and class priors on labelled rows that training never saw."""
+"""Fitting what turns a trained model's scores into probabilities and labels, on labelled rows that it never saw."""
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.text.batching import pack_by_length
+from klue_beam.transforms.models.checkpoints.spec import ModelSpec
+from klue_beam.transforms.models.text.batching import count_max_pieces, pack_by_length
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.base import Calibration
-from klue_beam.transforms.training.objectives import IGNORE, Objective, run_objective
+from klue_beam.transforms.tasks.learning import IGNORE, Objective
+from klue_beam.transforms.training.finding import find
+from klue_beam.transforms.training.forward import run_objective
 
-MIN_TEMPERATURE: Final = 0.05
-MAX_TEMPERATURE: Final = 20.0
-"""Beyond these the rows are too few, or all right, and the best temperature is no number."""
 
-NO_LOGIT: Final = -1e4
-"""Stands for -inf, whose gradient by the temperature is none."""
+class ModelFit:
+    """A model and labelled rows of one task, as `Task.calibrate` takes them.
 
-WITH_PRIOR: Final = ("tc", "re")
-"""Outputs whose class priors are fitted too: KLUE-TC's and KLUE-RE's training rows have other shares than their
-development rows (사회 10 and 41 %, no_relation 29 and 60 %)."""
+    Args:
+      model, tokenizer: the trained model; it keeps its own spec.
+      task: the task's name.
+      examples: rows to fit on.
+
+    Attributes:
+      spec: see klue_beam.transforms.tasks.learning.Fit.
+      examples: the same.
+      left_out: rows that are longer than the model reads at once, known after `collect`.
+    """
+
+    def __init__(self, model: MultiTaskModel, tokenizer: TextTokenizer, task: str, examples: Sequence[Any]) -> None:
+        self._model, self._tokenizer, self._task = model, tokenizer, task
+        self.examples = examples
+        self.spec = model.spec
+        self.left_out = 0
+
+    def collect(self, objective: Objective) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """See Fit; of a text that is longer than the model reads at once it would see windows, so it is left out."""
+        lengths = self._tokenizer.encode(objective.texts).pieces.lengths
+        index = np.flatnonzero(lengths <= count_max_pieces(self._model.encoder, self._tokenizer))
+        self.left_out = len(lengths) - len(index)
+        return collect_outputs(objective, self._model, self._tokenizer, index)
+
+    def annotate(self, spec: ModelSpec, texts: Sequence[str]) -> Any:
+        """See Fit."""
+        before = self._model.spec
+        self._model.spec = spec
+        try:
+            return find(self._model, self._tokenizer, self._task, texts)
+        finally:
+            self._model.spec = before
+
+
+def calibrate(
+    model: MultiTaskModel, tokenizer: TextTokenizer, examples: Mapping[str, Sequence[Any]]
+) -> tuple[ModelSpec, dict[str, int]]:
+    """Fit all that labelled rows can tell of a model.
+
+    Args:
+      model, tokenizer: the trained model; it keeps its own spec.
+      examples: rows to fit on, by task.
+
+    Returns:
+      The model's spec with what was fitted, and how many rows of each task were left out as too long.
+
+    Raises:
+      ValueError: if rows are too few to fit anything on.
+    """
+    model.eval()
+    before, left_out = model.spec, {}
+    try:
+        for task, rows in examples.items():
+            fit = ModelFit(model, tokenizer, task, rows)
+            model.spec = TASKS[task].calibrate(fit)
+            left_out[task] = fit.left_out
+        return model.spec, left_out
+    finally:
+        model.spec = before
 
 
 def collect_outputs(
@@ -41,7 +97,15 @@ def collect_outputs(
 
     Returns:
       For each output the logits and labels of every known item, arcs padded with -inf to one width.
+
+    Raises:
+      ValueError: if there are no examples.
     """
+    if not len(index):
+        raise ValueError(
+            f"Of {objective.name}, some row must be short enough for the model, got {len(objective.texts)} longer "
+            "ones. Give others."
+        )
     lengths = tokenizer.encode([objective.texts[i] for i in index]).pieces.lengths + tokenizer.n_special
     found: dict[str, list[tuple[Tensor, Tensor]]] = {}
     with torch.inference_mode():
@@ -55,94 +119,3 @@ def collect_outputs(
         padded = [functional.pad(logits, (0, width - logits.shape[1]), value=-torch.inf) for logits, _ in parts]
         collected[name] = (torch.cat(padded), torch.cat([labels for _, labels in parts]))
     return collected
-
-
-def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False) -> Calibration:
-    """Fit a temperature, and on request a bias for each class, by maximum likelihood.
-
-    Args:
-      logits: -inf for a class that an item cannot have. Shape: (n, n_classes).
-      labels: Shape: (n,).
-      with_prior: fit biases too.
-
-    Raises:
-      ValueError: if there are no labelled items.
-
-    Reference: Guo et al., 2017, https://arxiv.org/abs/1706.04599
-
-    >>> logits = torch.tensor([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [4.0, 0.0]])  # says 98 %, right in 75 %
-    >>> fitted = fit_calibration(logits, torch.tensor([0, 0, 0, 1]))
-    >>> round(torch.softmax(logits[0] / fitted.temperature, 0)[0].item(), 2)
-    0.75
-    """
-    if not len(labels):
-        raise ValueError("Calibration must have labelled rows, got none. Give a file that has some.")
-    logits = logits.detach().double().clamp(min=NO_LOGIT)
-    log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(logits.shape[1], dtype=torch.float64, requires_grad=with_prior)
-    parameters = [log_temperature, bias] if with_prior else [log_temperature]
-    optimizer = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        temperature = log_temperature.exp().clamp(MIN_TEMPERATURE, MAX_TEMPERATURE)
-        loss = functional.cross_entropy(logits / temperature + bias, labels) + 1e-4 * bias.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    fitted = tuple(round(float(value), 4) for value in bias.detach()) if with_prior else ()
-    temperature = float(log_temperature.detach().exp().clamp(MIN_TEMPERATURE, MAX_TEMPERATURE))
-    return Calibration(round(temperature, 4), fitted)
-
-
-def fit_threshold(logits: Tensor, labels: Tensor, calibration: Calibration, negative: int) -> Calibration:
-    """Add the bias of the negative class that gives the best micro F1 of the others.
-
-    Args:
-      logits: Shape: (n, n_classes).
-      labels: Shape: (n,).
-      calibration: the temperature, and the biases if there are any.
-      negative: the class that does not count, KLUE-RE's no_relation.
-    """
-    bias = list(calibration.bias or (0.0,) * logits.shape[1])
-    scaled = (logits / calibration.temperature + torch.tensor(bias)).numpy()
-    gold = labels.numpy()
-    best, best_f1 = 0.0, -1.0
-    for shift in np.arange(-2.0, 2.01, 0.1):
-        shifted = scaled.copy()
-        shifted[:, negative] += shift
-        guess = shifted.argmax(1)
-        hits = ((guess == gold) & (gold != negative)).sum()
-        f1 = 2 * hits / max(1, (guess != negative).sum() + (gold != negative).sum())
-        if f1 > best_f1:
-            best, best_f1 = float(shift), float(f1)
-    bias[negative] = round(bias[negative] + best, 4)
-    return Calibration(calibration.temperature, tuple(bias))
-
-
-def calibrate(
-    model: MultiTaskModel,
-    tokenizer: TextTokenizer,
-    objectives: Iterable[tuple[Objective, Ints]],
-    relations: Sequence[str],
-    no_relation: str,
-) -> dict[str, Calibration]:
-    """Fit the calibration of every output of some labelled examples.
-
-    Args:
-      model, tokenizer: the trained model.
-      objectives: labelled examples, with the numbers of those to fit on.
-      relations: the model's relation labels.
-      no_relation: the one that does not count.
-    """
-    fitted: dict[str, Calibration] = {}
-    model.eval()
-    for objective, index in objectives:
-        for name, (logits, labels) in collect_outputs(objective, model, tokenizer, index).items():
-            if name == "mention":  # its labels are partial, so that a likelihood means little
-                continue
-            fitted[name] = fit_calibration(logits, labels, with_prior=name in WITH_PRIOR)
-            if name == "re":
-                fitted[name] = fit_threshold(logits, labels, fitted[name], relations.index(no_relation))
-    return fitted

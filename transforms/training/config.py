@@ -1,10 +1,14 @@
 """How a model is trained: the numbers of a run, apart from the loop, so that the command's help needs no torch."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
+from typing import Final
 
 from klue_beam.schemas.config import require
 from klue_beam.schemas.options import option
+
+MAX_EPOCHS: Final = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,13 @@ class TrainConfig:
             require(value >= 1, f"`{name}` must be at least 1", value, "Leave it out for the default.")
         for name in ("encoder_rate", "head_rate", "layer_decay"):
             value = getattr(self, name)
-            require(value > 0, f"`{name}` must be above 0", value, "Leave it out for the default.")
+            require(0 < value < math.inf, f"`{name}` must be above 0", value, "Leave it out for the default.")
+        require(
+            0 <= self.weight_decay < math.inf,
+            "`weight_decay` must be at least 0",
+            self.weight_decay,
+            "Leave it out for the default.",
+        )
         require(
             0 <= self.warmup_share <= 1,
             "`warmup_share` must be from 0 to 1",
@@ -63,4 +73,9 @@ class TrainConfig:
             "Leave it out for the default.",
         )
         for name, value in self.epochs.items():
-            require(value > 0, f"`epochs` of {name} must be above 0", value, "Leave the data set out instead.")
+            require(
+                0 < value <= MAX_EPOCHS,
+                f"`epochs` of {name} must be above 0 and at most {MAX_EPOCHS:,}",
+                value,
+                "Give how often its rows are learnt, or leave the data set out.",
+            )

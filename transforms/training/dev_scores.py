@@ -9,12 +9,11 @@ from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.sentence import SENTENCE
 from klue_beam.transforms.annotate.sentences import annotate
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.engine.engine import MultiTaskEngine
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.base import Task
 from klue_beam.transforms.tasks.gold import Example
 from klue_beam.transforms.tasks.report import Report
-from klue_beam.transforms.training.objectives import device_of
+from klue_beam.transforms.training.finding import make_engine
 
 
 def score_dev_rows(
@@ -33,7 +32,7 @@ def score_dev_rows(
     for name, rows in examples.items():
         task: Task = TASKS[name]
         tasks = [name] if task.asks_gold else [*task.needs, name]
-        engine = MultiTaskEngine(model, tokenizer, tasks, token_budget=4096, max_pairs=64, device=device_of(model))
+        engine = make_engine(model, tokenizer, tasks)
         if task.asks_gold:
             reports[name] = task.score_answers(rows, task.answer(engine, rows), None)
         else:

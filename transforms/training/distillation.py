@@ -1,26 +1,17 @@
 """A smaller student learns from a teacher: what the teacher says of each item, and the states that it says it from."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from klue_beam.transforms.base.codepoints import Ints
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.engine.engine import MultiTaskEngine
-from klue_beam.transforms.models.text.pieces import EncodedTexts, PaddedInputs, TextTokenizer, index_chars
-from klue_beam.transforms.training.objectives import (
-    IGNORE,
-    Output,
-    States,
-    Tree,
-    device_of,
-    tag_logits,
-    tree_outputs,
-    whole_units,
-)
+from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.learning import IGNORE, LearnBatch, Output, States
+from klue_beam.transforms.training.finding import find
 
 TEMPERATURE = 2.0
 """Both models' logits are divided by it, so that what the teacher holds for possible counts, too."""
@@ -95,60 +86,33 @@ def _divergence(output: Output, their_logits: Tensor) -> Tensor:
 
 
 class TextObjective:
-    """Sentences without labels, of which only a teacher says something: topic, tags and trees.
-
-    Of topics and tags its distributions are learnt. Of trees also its best one, as if it were gold, and the labels of
-    that one's arcs: what the teacher's decoding knows of trees is in none of its distributions over single heads.
+    """Sentences without labels, of which only a teacher says something: what each task can learn so, see `Task.teach`.
 
     Args:
       name: what the recipe calls it.
       texts: the sentences.
-      teacher: parses them, each batch when it comes.
+      teacher: annotates them where a task asks for it, each batch when it comes.
       tokenizer: the teacher's.
-
-    Reference (self-training of parsers): McClosky et al., 2006, https://aclanthology.org/N06-1020
+      tasks: what is learnt.
     """
 
-    def __init__(self, name: str, texts: Sequence[str], teacher: MultiTaskModel, tokenizer: TextTokenizer) -> None:
+    def __init__(
+        self,
+        name: str,
+        texts: Sequence[str],
+        teacher: MultiTaskModel,
+        tokenizer: TextTokenizer,
+        tasks: Sequence[str],
+    ) -> None:
         self.name = name
         self.texts = list(texts)
-        self._parser = MultiTaskEngine(
-            teacher, tokenizer, ["dp"], token_budget=4096, max_pairs=1, device=device_of(teacher)
-        )
-        self._parsed: dict[int, Tree] = {}
+        given = [TASKS[task].teach(self.texts, functools.partial(find, teacher, tokenizer, task)) for task in tasks]
+        self._teachings = [teaching for teaching in given if teaching is not None]
 
     def known(self) -> bytes:
         """See Objective: nothing."""
         return b""
 
-    def outputs(
-        self, model: MultiTaskModel, states: States, encoded: EncodedTexts, inputs: PaddedInputs, index: Ints
-    ) -> dict[str, Output]:
-        """See Objective: tc, ner and mention, no label known; arc and deprel."""
-        logits: dict[str, Tensor] = {}
-        tasks = model.spec.tasks
-        if "tc" in tasks:
-            logits["tc"] = model.topic(states.hidden, states.mask).float()
-        if "ner" in tasks:
-            chars = index_chars(encoded, whole_units(encoded), inputs.n_prefix)
-            logits["ner"] = tag_logits(model.entity, states.hidden, chars)
-            if model.spec.of["ner"].mention_types:
-                logits["mention"] = tag_logits(model.mention, states.hidden, chars)
-        outputs = {
-            name: Output(scores, torch.full_like(scores[:, 0], IGNORE).long()) for name, scores in logits.items()
-        }
-        if "dp" in tasks:
-            outputs |= tree_outputs(model.dependency, states.hidden, encoded, inputs, self._trees(index))
-        return outputs
-
-    def _trees(self, index: Ints) -> list[Tree]:
-        """Give the teacher's tree of each text; each is parsed once."""
-        fresh = [i for i in index.tolist() if i not in self._parsed]
-        if fresh:
-            found = self._parser.annotate([self.texts[i] for i in fresh])
-            if found.arcs is None or found.eojeols is None:
-                raise AssertionError("a parser gives arcs")
-            bounds = np.searchsorted(found.arcs.eojeol, found.eojeols.offsets)
-            for i, begin, end in zip(fresh, bounds[:-1], bounds[1:], strict=True):
-                self._parsed[i] = Tree(found.arcs.head[begin:end], found.arcs.label[begin:end])
-        return [self._parsed[i] for i in index.tolist()]
+    def outputs(self, batch: LearnBatch) -> dict[str, Output]:
+        """See Objective: those of every task that learns so."""
+        return {name: output for teaching in self._teachings for name, output in teaching(batch).items()}

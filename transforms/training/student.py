@@ -1,11 +1,14 @@
 """A student: some layers of a multi-task model, or narrower ones, with its heads."""
 
 import copy
+import dataclasses
+from collections.abc import Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 
@@ -44,20 +47,26 @@ def keep_layers(model: MultiTaskModel, n_layers: int, pair_layers: int) -> Multi
     kept = choose_layers(config.num_hidden_layers, n_layers)
     first_pair_layer = model.depth - pair_layers
     config.num_hidden_layers = n_layers
-    student = MultiTaskModel(model.spec.change("re", pair_layers=pair_layers), build_encoder(config))
+    of = {task: TASKS[task].with_depth(said, pair_layers) for task, said in model.spec.of.items()}
+    student = MultiTaskModel(dataclasses.replace(model.spec, of=of), build_encoder(config))
+    deep_heads = [head for task in model.spec.tasks for head in TASKS[task].deep_heads]
     theirs = model.state_dict()
-    student.load_state_dict({name: theirs[_origin(name, kept, first_pair_layer)] for name in student.state_dict()})
+    student.load_state_dict(
+        {name: theirs[_origin(name, kept, first_pair_layer, deep_heads)] for name in student.state_dict()}
+    )
     return student
 
 
-def _origin(name: str, kept: list[int], first_pair_layer: int) -> str:
+def _origin(name: str, kept: list[int], first_pair_layer: int, deep_heads: Sequence[str]) -> str:
     """Name the weight that a student's weight is copied from.
 
-    >>> _origin("encoder.encoder.layer.1.output.dense.weight", [5, 11], 1), _origin("relation.layers.0.up.bias", [], 1)
-    ('encoder.encoder.layer.11.output.dense.weight', 'relation.layers.1.up.bias')
+    >>> _origin("encoder.encoder.layer.1.output.dense.weight", [5, 11], 1, ["relation"])
+    'encoder.encoder.layer.11.output.dense.weight'
+    >>> _origin("relation.layers.0.up.bias", [], 1, ["relation"])
+    'relation.layers.1.up.bias'
     """
     parts = name.split(".")
-    if name.startswith("relation.layers."):
+    if parts[0] in deep_heads and parts[1] == "layers":
         parts[2] = str(int(parts[2]) + first_pair_layer)
     elif name.startswith("encoder.") and "layer" in parts:
         at = parts.index("layer") + 1

@@ -14,16 +14,22 @@ import torch
 from torch import nn
 
 from klue_beam.schemas.config import require
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.text.batching import count_max_pieces
 from klue_beam.transforms.models.text.pieces import PaddedInputs, TextTokenizer
+from klue_beam.transforms.tasks.learning import LearnBatch, Objective
 from klue_beam.transforms.training.config import TrainConfig
 from klue_beam.transforms.training.distillation import distillation_loss
-from klue_beam.transforms.training.objectives import Objective, device_of, encode_batch, run_encoder, total_loss
+from klue_beam.transforms.training.forward import all_heads, device_of, encode_batch, run_encoder, total_loss
 
 STATE_FILE: Final = "training_state.pt"
 LOG_FILE: Final = "training_log.jsonl"
+
+
+class DivergedError(RuntimeError):
+    """A run's loss is no number any more, and nothing that follows would be."""
 
 
 class BatchPlan(NamedTuple):
@@ -124,9 +130,10 @@ def parameter_groups(model: MultiTaskModel, extra: nn.Module, config: TrainConfi
     Reference (layer-wise decay): Howard and Ruder, 2018, https://arxiv.org/abs/1801.06146
     """
     n_layers = model.encoder.config.num_hidden_layers
+    deep_heads = [head for task in model.spec.tasks for head in TASKS[task].deep_heads]
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in [*model.named_parameters(), *extra.named_parameters()]:
-        depth = _depth(name, n_layers)
+        depth = _depth(name, n_layers, deep_heads)
         if depth is not None and depth < config.frozen_layers + (config.frozen_layers >= 0):
             parameter.requires_grad_(False)
             continue
@@ -141,9 +148,9 @@ def parameter_groups(model: MultiTaskModel, extra: nn.Module, config: TrainConfi
     ]
 
 
-def _depth(name: str, n_layers: int) -> int | None:
-    """0 for embeddings, 1 … n for layers, n for the pair layers that copy the top ones, None for heads."""
-    if name.startswith("relation.layers."):
+def _depth(name: str, n_layers: int, deep_heads: Sequence[str]) -> int | None:
+    """0 for embeddings, 1 … n for layers, n for layers of heads, which copy the top ones, None for other weights."""
+    if name.startswith(tuple(f"{head}.layers." for head in deep_heads)):
         return n_layers
     if not name.startswith("encoder."):
         return None
@@ -183,6 +190,7 @@ def train(
 
     Raises:
       ValueError: if the checkpoint is of a run with another configuration or other data.
+      DivergedError: if the loss is no number any more.
     """
     folder.mkdir(parents=True, exist_ok=True)
     plan = plan_batches(objectives, tokenizer, config, count_max_pieces(model.encoder, tokenizer))
@@ -233,14 +241,20 @@ def _step(
     with torch.autocast(device_of(model).type, dtype=torch.bfloat16, enabled=config.bf16):
         encoded, inputs = encode_batch([objective.texts[i] for i in index], tokenizer)
         states = run_encoder(model, hide_pieces(inputs, tokenizer, config.piece_dropout))
-        outputs = objective.outputs(model, states, encoded, inputs, index)
+        outputs = objective.outputs(LearnBatch(all_heads(model), states, encoded, inputs, index))
         loss = total_loss(outputs)
         if teacher is not None:
             with torch.no_grad():
                 their_states = run_encoder(teacher.model, inputs)
-                theirs = objective.outputs(teacher.model, their_states, encoded, inputs, index)
+                their_batch = LearnBatch(all_heads(teacher.model), their_states, encoded, inputs, index)
+                theirs = objective.outputs(their_batch)
             distance = distillation_loss(outputs, theirs, states, their_states)
             loss = (1 - teacher.weight) * loss + teacher.weight * distance
+    if not torch.isfinite(loss):
+        raise DivergedError(
+            f"The loss must be a number, got {float(loss.detach())} of {objective.name} at step {step + 1}: the model "
+            "has gone astray. Begin anew with a lower `--encoder_rate` and `--head_rate`, and another `--output`."
+        )
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

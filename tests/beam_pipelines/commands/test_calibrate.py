@@ -70,6 +70,7 @@ def test_what_rows_cannot_tell_is_set_by_hand(model: Path, tmp_path: Path) -> No
         (["--min_mention_score", "1"], "`--min_mention_score` must be from 0 to below 1, got 1.0. Leave it out"),
         (["--pair_context", "-1"], "`--pair_context` must be 0 (the whole sentence) or more, got -1. Leave it out"),
         (["--tc_data", "/no/such"], "/no/such"),
+        (["--mention_bias", "nan"], "`--mention_bias` must be finite, got nan. Leave it out, or give -1."),
     ],
 )
 def test_a_wrong_value_changes_nothing(
@@ -84,11 +85,33 @@ def test_a_wrong_value_changes_nothing(
 
 
 def test_a_model_without_mentions_has_no_bias_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    alone = tiny_checkpoint(tmp_path / "alone", tasks=("tc",))
+    """Nor one without the task: nothing is set that no head reads."""
+    alone = tiny_checkpoint(tmp_path / "alone", tasks=("tc", "ner"))
     ModelSpec.load(alone).change("ner", mention_types=()).save(alone)
-    assert main(["--model", str(alone), "--tc_data", str(write_all(tmp_path)["tc"]), "--mention_bias", "-1"]) == 2
+    call = ["--tc_data", str(write_all(tmp_path)["tc"]), "--mention_bias", "-1"]
+    assert main(["--model", str(alone), *call]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "must be of a model with `mention_types`, got (). Leave them out." in said
+    topics = tiny_checkpoint(tmp_path / "topics", tasks=("tc",))
+    assert main(["--model", str(topics), *call]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "`--mention_bias` must be of a model with the task ner, got 'tc'. Leave it out." in said
+
+
+@pytest.mark.parametrize("name", ["empty.tsv", "comments.tsv"])
+def test_a_file_without_rows_changes_nothing(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    before = (model / "klue_beam.json").read_bytes()
+    path = tmp_path / name
+    path.write_text("" if name == "empty.tsv" else "## a comment\n\n", encoding="utf-8")
+    call = ["--model", str(model), "--ner_data", str(path), "--tc_data", str(write_all(tmp_path)["tc"])]
+    assert main([*call, "--mention_bias", "-1"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"`--ner_data` must have rows to fit on, got '{path}'. Check the file, or give more rows." in said
+    assert main(["--model", str(model), "--dp_data", str(path)]) == 2
+    assert "must have rows to fit on, and a fifth of them is held out for it, got" in capsys.readouterr().err
+    assert (model / "klue_beam.json").read_bytes() == before
 
 
 def test_rows_of_a_task_that_the_model_lacks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,9 +119,12 @@ def test_a_model_goes_on_with_all_its_heads(base: Path, data: dict[str, Path], t
         (["--task", "tc,tv"], "`--task` must be out of tc, ner, re, dp, got 'tv'"),
         (["--task", "ner"], "Each task must have its data, got none for ner"),
         (["--data", "tc=/no/such.json"], "No such file or directory"),
-        (["--data", "tx=file"], "must name tc, ner, re, dp, ner_raw, ner_forms, dp_aux, text, got 'tx'"),
+        (["--data", "tx=file"], "must name tc, ner, ner_raw, ner_forms, re, dp, dp_aux, text, got 'tx'"),
         (["--epochs", "tc=viele"], "`--epochs` must be NAME=NUMBER"),
         (["--epochs", "dp=2"], "`--epochs` must be of data that is given, got dp"),
+        (["--epochs", "tc=inf"], "`epochs` of tc must be above 0 and at most 10,000, got inf. Give how often its rows"),
+        (["--encoder_rate", "inf"], "`encoder_rate` must be above 0, got inf"),
+        (["--swap_mentions", "nan"], "`--swap_mentions` must be from 0 to 1, got nan"),
         (["--epochs", "2"], "--epochs must be NAME=VALUE, got '2'"),
         (["--pair_layers", "9", "--task", "re"], "Each task must have its data, got none for re"),
         (["--base", "/no/such"], "`base` must be a model folder, or a hub name"),
@@ -147,6 +150,18 @@ def test_a_wrong_call_is_refused(
     assert main(command(base, data, tmp_path / "model", *change, tasks=("tc",))) == 2
     assert message in capsys.readouterr().err.replace("\n", " ").replace("  ", " ")
     assert not (tmp_path / "model" / LOG_FILE).exists()
+
+
+def test_a_run_that_goes_astray_ends_with_an_error(
+    base: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A loss that is no number is no success, and no model is written."""
+    call = command(base, data, tmp_path / "model", "--encoder_rate", "1e30", "--head_rate", "1e30", tasks=("tc",))
+    assert main(call) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "klue-beam train: The loss must be a number, got" in said
+    assert "Begin anew with a lower `--encoder_rate`" in said
+    assert not (tmp_path / "model" / "klue_beam.json").exists()
 
 
 def test_data_that_serves_no_task_is_refused(

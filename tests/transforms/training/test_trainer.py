@@ -1,6 +1,7 @@
 """The training loop: batches, resuming to the bit, and what it refuses; losses; calibration."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,27 +10,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from klue_beam.schemas.labels import DEPRELS, NO_RELATION, RELATIONS, TOPICS
+from klue_beam.schemas.labels import DEPRELS, RELATIONS, TOPICS
+from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.classification.gold import read_labelled_texts
-from klue_beam.transforms.tasks.dependency.gold import DependencyExample, read_dependencies
-from klue_beam.transforms.tasks.entity.gold import read_entities
-from klue_beam.transforms.tasks.relation.gold import read_relations
-from klue_beam.transforms.training.calibration import calibrate, collect_outputs, fit_calibration, fit_threshold
+from klue_beam.transforms.tasks.calibration import fit_calibration, fit_threshold
+from klue_beam.transforms.tasks.classification.learn import TextObjective
+from klue_beam.transforms.tasks.dependency.gold import DependencyExample
+from klue_beam.transforms.tasks.dependency.learn import DependencyObjective
+from klue_beam.transforms.tasks.entity.learn import EntityObjective
+from klue_beam.transforms.tasks.learning import IGNORE, Objective, Output
+from klue_beam.transforms.tasks.relation.learn import RelationObjective
+from klue_beam.transforms.training.calibration import calibrate, collect_outputs
 from klue_beam.transforms.training.config import TrainConfig
-from klue_beam.transforms.training.objectives import (
-    IGNORE,
-    DependencyObjective,
-    EntityObjective,
-    Objective,
-    Output,
-    RelationObjective,
-    TopicObjective,
-    encode_batch,
-)
-from klue_beam.transforms.training.trainer import STATE_FILE, Step, hide_pieces, plan_batches, train
+from klue_beam.transforms.training.forward import encode_batch
+from klue_beam.transforms.training.trainer import STATE_FILE, DivergedError, Step, hide_pieces, plan_batches, train
 from tests.klue_rows import write_all
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 
@@ -47,12 +43,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def make_objectives(model: MultiTaskModel, data: dict[str, Path]) -> list[Objective]:
-    spec = model.spec
+    of = model.spec.of
+    rows = {task: TASKS[task].read_gold(str(path)) for task, path in data.items()}
     return [
-        TopicObjective("tc", read_labelled_texts(str(data["tc"]), TOPICS), TOPICS),
-        EntityObjective("ner", read_entities(str(data["ner"])), spec.of["ner"].ner_types),
-        RelationObjective("re", read_relations(str(data["re"])), RELATIONS, spec.of["ner"].mention_types),
-        DependencyObjective("dp", read_dependencies(str(data["dp"])), DEPRELS),
+        TextObjective("tc", rows["tc"], TOPICS, "topic"),
+        EntityObjective("ner", rows["ner"], of["ner"].ner_types),
+        RelationObjective("re", rows["re"], RELATIONS, of["ner"].mention_types),
+        DependencyObjective("dp", rows["dp"], DEPRELS),
     ]
 
 
@@ -146,6 +143,15 @@ def test_frozen_layers_keep_their_weights(base: Path, data: dict[str, Path], tmp
     assert not torch.equal(after.state_dict()["topic.output.weight"], old["topic.output.weight"])
 
 
+def test_a_run_whose_loss_is_no_number_ends(base: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    """It says so, in place of weights that mean nothing; the last checkpoint is from before."""
+    config = dataclasses.replace(CONFIG, encoder_rate=1e30, head_rate=1e30)
+    with pytest.raises(
+        DivergedError, match=r"The loss must be a number, got (nan|inf) of \w+ at step \d+: the model has"
+    ):
+        run(base, data, tmp_path / "run", config)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -153,7 +159,11 @@ def test_frozen_layers_keep_their_weights(base: Path, data: dict[str, Path], tmp
         ({"head_rate": 0.0}, r"`head_rate` must be above 0, got 0\.0"),
         ({"warmup_share": 2.0}, r"`warmup_share` must be from 0 to 1, got 2\.0"),
         ({"piece_dropout": 1.0}, r"`piece_dropout` must be at least 0 and below 1, got 1\.0"),
-        ({"epochs": {"tc": -1.0}}, r"`epochs` of tc must be above 0, got -1\.0"),
+        ({"epochs": {"tc": -1.0}}, r"`epochs` of tc must be above 0 and at most 10,000, got -1\.0"),
+        ({"epochs": {"tc": math.inf}}, r"`epochs` of tc must be above 0 and at most 10,000, got inf"),
+        ({"epochs": {"tc": math.nan}}, r"`epochs` of tc must be above 0 and at most 10,000, got nan"),
+        ({"encoder_rate": math.inf}, r"`encoder_rate` must be above 0, got inf"),
+        ({"weight_decay": math.nan}, r"`weight_decay` must be at least 0, got nan"),
     ],
 )
 def test_options_without_sense_are_refused(options: dict[str, object], message: str) -> None:
@@ -199,11 +209,15 @@ def nll(logits: Tensor, labels: Tensor, temperature: float = 1.0, bias: tuple[fl
 def test_calibration_lowers_the_likelihood_loss(base: Path, data: dict[str, Path]) -> None:
     """Of every output of the model, arcs with their impossible heads too, the fitted scores are likelier."""
     model, tokenizer = load_model(base)
-    objectives = [(objective, np.arange(40)) for objective in make_objectives(model, data)]
-    fitted = calibrate(model, tokenizer, objectives, RELATIONS, NO_RELATION)
-    assert set(fitted) == {"tc", "ner", "re", "arc", "deprel"}
-    for objective, index in objectives:
-        for name, (logits, labels) in collect_outputs(objective, model, tokenizer, index).items():
+    rows = {task: TASKS[task].read_gold(str(path)) for task, path in data.items()}
+    before = model.spec
+    spec, left_out = calibrate(model, tokenizer, rows)
+    assert model.spec == before
+    assert left_out == dict.fromkeys(data, 0)
+    fitted = spec.calibration
+    assert set(fitted) - {"entity"} == {"tc", "ner", "re", "arc", "deprel"}
+    for objective in make_objectives(model, data):
+        for name, (logits, labels) in collect_outputs(objective, model, tokenizer, np.arange(40)).items():
             if name in ("mention", "re"):  # no_relation's bias is fitted for F1
                 continue
             found = fitted[name]

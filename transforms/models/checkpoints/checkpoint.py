@@ -104,14 +104,18 @@ def build_encoder(config: Any) -> Any:
         return AutoModel.from_config(config, dtype=torch.float32)
 
 
-def load_model(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
+def load_model(folder: Path, spec: ModelSpec | None = None) -> tuple[MultiTaskModel, TextTokenizer]:
     """Read a model folder that `save_model` wrote; the weights are restored to fp32.
+
+    Args:
+      folder: the folder.
+      spec: taken in the place of the folder's own, which it has the sizes and labels of.
 
     Raises:
       ValueError: if a file is missing or does not belong to the others.
     """
     try:
-        spec = ModelSpec.load(folder)
+        spec = ModelSpec.load(folder) if spec is None else spec
         model = MultiTaskModel(spec, build_encoder(AutoConfig.from_pretrained(folder)))
         stored = load_file(folder / WEIGHTS_FILE)
         weights = {

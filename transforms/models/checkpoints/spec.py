@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -68,6 +69,10 @@ class ModelSpec:
         """
         return dataclasses.replace(self, of={**self.of, task: dataclasses.replace(self.of[task], **fields)})
 
+    def with_calibration(self, fitted: Mapping[str, Calibration]) -> "ModelSpec":
+        """Give the spec with the calibration of some outputs put in the place of theirs."""
+        return dataclasses.replace(self, calibration={**self.calibration, **fitted})
+
     def without_fit(self) -> "ModelSpec":
         """Leave out what was fitted on a model's scores, which does not hold for those of other weights."""
         return dataclasses.replace(
@@ -79,7 +84,7 @@ class ModelSpec:
         return {name: labels for task in self.tasks for name, labels in self.of[task].label_sets().items()}
 
     def save(self, folder: Path) -> None:
-        """Write the spec into a model folder."""
+        """Write the spec into a model folder, whole or not at all."""
         fields: dict[str, Any] = {"format": FORMAT, "name": self.name, "tasks": self.tasks}
         fields |= {name: getattr(self.of[task], name) for name, task in FLAT_FIELDS.items()}
         fields["embeddings_of"] = self.embeddings_of
@@ -88,7 +93,15 @@ class ModelSpec:
         if any(nested.values()):
             fields[NESTED] = {task: values for task, values in nested.items() if values}
         text = json.dumps(fields, ensure_ascii=False, indent=1)
-        (folder / SPEC_FILE).write_text(text + "\n", encoding="utf-8")
+        fresh = folder / f".{SPEC_FILE}.new"
+        try:
+            with fresh.open("w", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(folder / SPEC_FILE)
+        finally:
+            fresh.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path) -> "ModelSpec":

@@ -11,7 +11,6 @@ from torch import Tensor
 from klue_beam.schemas.labels import ENTITY_TYPES
 from klue_beam.transforms.base.codepoints import Bools, Eojeols, Ints, ranges
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.engine.relating import flatten_states, join_states, locate_pairs
 from klue_beam.transforms.models.engine.running import TokenBudget, run_packed
 from klue_beam.transforms.models.nets.tensors import to_tensor
 from klue_beam.transforms.models.text.batching import BATCH_COST_TOKENS, Windows, count_max_pieces, cut_windows
@@ -38,6 +37,7 @@ from klue_beam.transforms.tasks.entity.spans import (
     score_odds,
 )
 from klue_beam.transforms.tasks.relation.pairs import Relations, decode_relations, list_candidate_pairs, marker_type
+from klue_beam.transforms.tasks.relation.states import flatten_states, join_states, locate_pairs
 from klue_beam.transforms.tasks.topic.topics import Topics, decode_topics
 
 PLAIN_SENTENCE: Final = "오늘은 날씨가 좋다."

@@ -10,15 +10,18 @@ import pyarrow as pa
 
 from klue_beam.schemas.annotation import ARC
 from klue_beam.schemas.labels import DEPRELS, LABEL_SETS_VERSION
+from klue_beam.schemas.options import option
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.tasks.base import Drawing, Flag, HeldOut, Label, Task, TaskSpec
 from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_bools, read_numbers
+from klue_beam.transforms.tasks.gold import split_held_out
 
 if TYPE_CHECKING:
     from rich.text import Text
     from torch import nn
 
     from klue_beam.transforms.tasks.dependency.gold import DependencyExample
+    from klue_beam.transforms.tasks.learning import Annotate, Fit, LearningRun, Objective, Teaching
     from klue_beam.transforms.tasks.report import Report, Rows
 
 
@@ -47,6 +50,13 @@ class DependencySpec(TaskSpec):
         return {"deprels": self.deprels}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class DependencyTraining:
+    """How trees are learnt."""
+
+    all_dp_rows: bool = option(False, "train on the held-out fifth of the KLUE-DP rows too")
+
+
 class DependencyTask(Task):
     """See the module."""
 
@@ -69,6 +79,7 @@ class DependencyTask(Task):
         "dp": "KLUE-DP (.tsv), CoNLL-U over eojeols, or JSON lines of tokens, heads and deprels",
         "dp_aux": "a CoNLL-U treebank with another scheme: trained through a head of its own, which is not stored",
     }
+    train_options = DependencyTraining
     held_out = HeldOut(
         "klue-beam-dp-1",
         0.2,
@@ -150,6 +161,43 @@ class DependencyTask(Task):
         from klue_beam.transforms.tasks.dependency.score import score_rows
 
         return score_rows(examples, rows)
+
+    def objectives(self, data: Mapping[str, str], run: "LearningRun") -> "Sequence[Objective]":
+        """See Task: trees; and those of another scheme, through a head that serves training only."""
+        from klue_beam.transforms.models.nets.heads import DependencyHead
+        from klue_beam.transforms.tasks.dependency.learn import DependencyObjective
+        from klue_beam.transforms.tasks.dependency.treebanks import read_head_final
+
+        options: DependencyTraining = run.options
+        spec = run.specs["dp"]
+        trees = self.read_gold(data["dp"])
+        learnt = list(trees) if options.all_dp_rows else split_held_out(trees, self.held_out)[0]
+        found = [DependencyObjective("dp", learnt, spec.deprels)]
+        if "dp_aux" in data:
+            others = read_head_final(data["dp_aux"])
+            deprels = sorted({deprel for tree in others for deprel in tree.deprels})
+            head = DependencyHead(run.hidden_size, spec.arc_size, spec.label_size, len(deprels))
+            run.extra["dp_aux"] = head
+            found.append(DependencyObjective("dp_aux", others, deprels, head))
+        return found
+
+    def teach(self, texts: Sequence[str], annotate: "Annotate") -> "Teaching":
+        """See Task: the teacher's trees, as if they were gold, and its distributions."""
+        from klue_beam.transforms.tasks.dependency.learn import TaughtTrees
+
+        return TaughtTrees(texts, annotate).outputs
+
+    def calibrate(self, fit: "Fit") -> Any:
+        """See Task: the temperatures of heads and deprels, and whether all trees are head-final."""
+        from klue_beam.transforms.tasks.dependency.learn import DependencyObjective, fit_trees
+
+        objective = DependencyObjective("dp", fit.examples, fit.spec.of["dp"].deprels)
+        fitted, head_final = fit_trees(fit, objective)
+        return fit.spec.with_calibration(fitted).change("dp", head_final=head_final)
+
+    def describe_fit(self, spec: Any) -> Sequence[str]:
+        """See Task."""
+        return ["trees: head-final, without crossing arcs"] if spec.of["dp"].head_final else []
 
 
 def _check_tree(checker: RowChecker, owner: Ints, head: Ints, first: Ints, counts: Ints) -> None:

@@ -1,7 +1,8 @@
 """NER: named entities as disjoint spans of characters."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -9,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from klue_beam.schemas.annotation import ENTITY
+from klue_beam.schemas.config import require
 from klue_beam.schemas.labels import LABEL_SETS_VERSION, NER_TYPES, RE_ONLY_TYPES
-from klue_beam.transforms.tasks.base import Drawing, Flag, Label, Task, TaskSpec
+from klue_beam.schemas.options import option
+from klue_beam.transforms.tasks.base import Calibration, Drawing, Flag, Label, Task, TaskSpec
 from klue_beam.transforms.tasks.checking import RowChecker, flatten, read_numbers
 from klue_beam.transforms.tasks.entity.spans import Entities
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from klue_beam.transforms.tasks.entity.gold import EntityExample
+    from klue_beam.transforms.tasks.learning import Annotate, Fit, LearningRun, Objective, Teaching
     from klue_beam.transforms.tasks.report import Report, Rows
 
 STYLES: Final = {
@@ -67,6 +71,31 @@ class EntitySpec(TaskSpec):
         return {"ner_types": self.ner_types, "mention_types": self.mention_types}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class EntityByHand:
+    """What labelled rows cannot tell of mentions that only KLUE-RE marks; None leaves what is there."""
+
+    mention_bias: float | None = option(
+        None,
+        "of titles, works and numerals, which KLUE-RE marks here and there: added to the score of their absence "
+        "(negative finds more of them)",
+        metavar="LOGIT",
+    )
+    min_mention_score: float | None = option(None, "what one of them must score", metavar="SCORE")
+
+    def __post_init__(self) -> None:
+        bias, score = self.mention_bias, self.min_mention_score
+        require(
+            bias is None or math.isfinite(bias), "`--mention_bias` must be finite", bias, "Leave it out, or give -1."
+        )
+        require(
+            score is None or 0 <= score < 1,
+            "`--min_mention_score` must be from 0 to below 1",
+            score,
+            "Leave it out, or give 0.65.",
+        )
+
+
 class EntityTask(Task):
     """See the module."""
 
@@ -85,6 +114,7 @@ class EntityTask(Task):
         "ner_raw": "sentences without entity labels, labelled by ner_forms where that is sure",
         "ner_forms": "entity surface forms with fine labels and frequencies",
     }
+    fit_options = EntityByHand
     metrics: ClassVar[Mapping[str, str]] = {
         "entity_f1": "entity macro F1",
         "character_f1": "character macro F1",
@@ -168,6 +198,65 @@ class EntityTask(Task):
         from klue_beam.transforms.tasks.entity.score import score_rows
 
         return score_rows(examples, rows)
+
+    def start_spec(self, tasks: Sequence[str], options: Any) -> EntitySpec:  # noqa: ARG002 - it has none
+        """See Task: the mentions that only KLUE-RE marks are learnt from it, where that is learnt, too."""
+        return EntitySpec(mention_types=RE_ONLY_TYPES if {"ner", "re"} <= set(tasks) else ())
+
+    def check_data(self, names: Collection[str]) -> None:
+        """See Task."""
+        if ("ner_raw" in names) != ("ner_forms" in names):
+            raise ValueError("`ner_raw` and `ner_forms` must be given together, got one of them. Give the other, too.")
+
+    def objectives(self, data: Mapping[str, str], run: "LearningRun") -> "Sequence[Objective]":
+        """See Task: tags of gold sentences, and of sentences that a table of forms labels where that is sure."""
+        from klue_beam.transforms.tasks.entity.learn import EntityObjective
+        from klue_beam.transforms.tasks.entity.weak_entities import keep_weak_entities
+
+        gold = self.read_gold(data["ner"])
+        found = [EntityObjective("ner", gold, run.specs["ner"].ner_types)]
+        if "ner_raw" in data:
+            weak = keep_weak_entities(data["ner_raw"], data["ner_forms"], gold, run.folder)
+            found.append(EntityObjective("ner_raw", weak, NER_TYPES))
+        return found
+
+    def teach(self, texts: Sequence[str], annotate: "Annotate") -> "Teaching":  # noqa: ARG002 - distributions say all
+        """See Task: the teacher's distributions over tags."""
+        from klue_beam.transforms.tasks.entity.learn import unlabelled_tags
+
+        return unlabelled_tags
+
+    def set_by_hand(self, spec: Any, options: EntityByHand) -> Any:
+        """See Task."""
+        types = spec.of["ner"].mention_types
+        require(
+            bool(types) or (options.mention_bias is None and options.min_mention_score is None),
+            "`--mention_bias` and `--min_mention_score` must be of a model with `mention_types`",
+            types,
+            "Leave them out.",
+        )
+        if options.mention_bias is not None:
+            bias = (options.mention_bias, *[0.0] * (2 * len(types)))
+            spec = spec.with_calibration({"mention": Calibration(1.0, bias)})
+        if options.min_mention_score is not None:
+            spec = spec.change("ner", min_mention_score=options.min_mention_score)
+        return spec
+
+    def calibrate(self, fit: "Fit") -> Any:
+        """See Task: the temperature of tags, then how entities are read off them."""
+        from klue_beam.transforms.tasks.calibration import fit_calibration
+        from klue_beam.transforms.tasks.entity.fit import fit_entities
+        from klue_beam.transforms.tasks.entity.learn import EntityObjective
+
+        objective = EntityObjective("ner", fit.examples, fit.spec.of["ner"].ner_types)
+        fitted = {name: fit_calibration(*items) for name, items in fit.collect(objective).items()}
+        return fit_entities(fit, fit.spec.with_calibration(fitted))
+
+    def describe_fit(self, spec: Any) -> Sequence[str]:
+        """See Task."""
+        said = spec.of["ner"]
+        lines = [f"entities: a score of {said.min_entity_score} at least, {said.min_inside_score} inside a word"]
+        return [*lines, "tags: with transitions between them"] if said.tag_transitions else lines
 
 
 TASK: Final = EntityTask()

@@ -9,12 +9,14 @@ import pyarrow as pa
 from klue_beam.schemas.annotation import RELATION
 from klue_beam.schemas.config import require
 from klue_beam.schemas.labels import LABEL_SETS_VERSION, RELATIONS
+from klue_beam.schemas.options import option
 from klue_beam.transforms.tasks.base import Drawing, Flag, Label, Option, Task, TaskSpec
 from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_numbers
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from klue_beam.transforms.tasks.learning import Fit, LearningRun, Objective
     from klue_beam.transforms.tasks.relation.gold import RelationExample
     from klue_beam.transforms.tasks.report import Report, Rows
 
@@ -43,6 +45,43 @@ class RelationSpec(TaskSpec):
     def label_sets(self) -> Mapping[str, tuple[str, ...]]:
         """See TaskSpec."""
         return {"relations": self.relations}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RelationTraining:
+    """How relations are learnt."""
+
+    pair_layers: int | None = option(
+        None,
+        "top layers that run again for each entity pair: 0 reads the pair off the sentence's own states, all of them "
+        "give each pair a pass of its own (default: those of a base that is a model folder, else 2)",
+    )
+    pair_context_chars: int | None = option(
+        None, "shorten KLUE-RE's rows to so many characters around the pair (default: whole rows)"
+    )
+    swap_mentions: float = option(
+        0.0, "put other names of KLUE-RE's rows in the place of so many of their mentions", metavar="SHARE"
+    )
+
+    def __post_init__(self) -> None:
+        chars, share = self.pair_context_chars, self.swap_mentions
+        require(chars is None or chars >= 0, "`--pair_context_chars` must be 0 or more", chars, "Leave it out.")
+        require(0 <= share <= 1, "`--swap_mentions` must be from 0 to 1", share, "Leave it out, or give 0.5.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RelationByHand:
+    """What labelled rows do not tell of relations; None leaves what is there."""
+
+    pair_context: int | None = option(None, "that a pair of entities sees on either side", metavar="TOKENS")
+
+    def __post_init__(self) -> None:
+        require(
+            self.pair_context is None or self.pair_context >= 0,
+            "`--pair_context` must be 0 (the whole sentence) or more",
+            self.pair_context,
+            "Leave it out, or give 16.",
+        )
 
 
 class RelationTask(Task):
@@ -83,6 +122,8 @@ class RelationTask(Task):
         "re": "KLUE-RE (.json or .jsonl), or JSON lines of text, subject, object (each with begin, end and label) and "
         "label",
     }
+    train_options = RelationTraining
+    fit_options = RelationByHand
     asks_gold = True
     metrics: ClassVar[Mapping[str, str]] = {
         "micro_f1": "micro F1 without no_relation, gold pairs",
@@ -184,6 +225,42 @@ class RelationTask(Task):
         from klue_beam.transforms.tasks.relation.score import score_answers
 
         return score_answers(examples, answers, rows)
+
+    def start_spec(self, tasks: Sequence[str], options: RelationTraining) -> RelationSpec:  # noqa: ARG002 - it alone
+        """See Task."""
+        return RelationSpec(pair_layers=PAIR_LAYERS if options.pair_layers is None else options.pair_layers)
+
+    def with_depth(self, spec: RelationSpec, depth: int) -> RelationSpec:
+        """See Task."""
+        return dataclasses.replace(spec, pair_layers=depth)
+
+    def objectives(self, data: Mapping[str, str], run: "LearningRun") -> "Sequence[Objective]":
+        """See Task: the relation of each row's pair; and mentions, which the entities' task has a head for."""
+        from klue_beam.transforms.tasks.relation.learn import RelationObjective
+        from klue_beam.transforms.tasks.relation.rows import keep_around_pair, swap_mentions
+
+        options: RelationTraining = run.options
+        rows = swap_mentions(self.read_gold(data["re"]), options.swap_mentions, run.seed)
+        if options.pair_context_chars is not None:
+            rows = [keep_around_pair(row, options.pair_context_chars) for row in rows]
+        return [RelationObjective("re", rows, run.specs["re"].relations, mention_types_of(run.specs))]
+
+    def set_by_hand(self, spec: Any, options: RelationByHand) -> Any:
+        """See Task."""
+        return spec if options.pair_context is None else spec.change("re", pair_context=options.pair_context)
+
+    def calibrate(self, fit: "Fit") -> Any:
+        """See Task: temperature, the relations' shares, and how readily no_relation is chosen."""
+        from klue_beam.transforms.tasks.relation.learn import RelationObjective, fit_relations
+
+        relations = fit.spec.of["re"].relations
+        objective = RelationObjective("re", fit.examples, relations, mention_types_of(fit.spec.of))
+        return fit.spec.with_calibration(fit_relations(fit, objective, relations))
+
+
+def mention_types_of(specs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the types of mentions that only KLUE-RE marks and that a model with these tasks finds."""
+    return specs["ner"].mention_types if "ner" in specs else ()
 
 
 TASK: Final = RelationTask()

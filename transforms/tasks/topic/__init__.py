@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from klue_beam.transforms.tasks.classification.gold import LabelledText
+    from klue_beam.transforms.tasks.learning import Annotate, Fit, LearningRun, Objective, Teaching
     from klue_beam.transforms.tasks.report import Report, Rows
 
 
@@ -76,6 +77,25 @@ class TopicTask(Task):
         from klue_beam.transforms.tasks.classification.score import score_texts
 
         return score_texts(examples, rows, "topic", TOPICS)
+
+    def objectives(self, data: Mapping[str, str], run: "LearningRun") -> "Sequence[Objective]":
+        """See Task: each text's label."""
+        from klue_beam.transforms.tasks.classification.learn import TextObjective
+
+        labels = run.specs[self.name].topics
+        return [TextObjective(self.name, self.read_gold(data[self.name]), labels, "topic")]
+
+    def teach(self, texts: Sequence[str], annotate: "Annotate") -> "Teaching":  # noqa: ARG002 - distributions say all
+        """See Task: the teacher's distribution over the labels."""
+        from klue_beam.transforms.tasks.classification.learn import teach_texts
+
+        return teach_texts(self.name, "topic")
+
+    def calibrate(self, fit: "Fit") -> Any:
+        """See Task: temperature, and the labels' shares."""
+        from klue_beam.transforms.tasks.classification.learn import fit_texts
+
+        return fit_texts(fit, self.name, fit.spec.of[self.name].topics, "topic")
 
 
 TASK: Final = TopicTask()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from klue_beam.schemas.labels import ENTITY_TYPES, RELATIONS
 from klue_beam.transforms.tasks.entity.gold import Mention
 from klue_beam.transforms.tasks.relation.gold import RelationExample, read_relations
-from klue_beam.transforms.training.relation_rows import swap_mentions
+from klue_beam.transforms.tasks.relation.rows import swap_mentions
 from tests.klue_rows import write_re
 
 PARTS = st.text("가나다각 강0a.", max_size=5)

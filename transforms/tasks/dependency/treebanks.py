@@ -13,9 +13,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-import smart_open
-
 from klue_beam.transforms.tasks.dependency.gold import DependencyExample
+from klue_beam.transforms.tasks.gold import read_text
 
 TURNED_DEPRELS: Final = frozenset(
     ["appos", "aux", "case", "clf", "compound", "conj", "cop", "fixed", "flat", "goeswith", "list", "mark"]
@@ -168,11 +167,10 @@ def _is_tree(heads: Sequence[int]) -> bool:
 
 
 def _sentences(path: str) -> Iterator[list[Token]]:
-    with smart_open.open(path, "rb") as file:
-        lines = file.read().decode("utf-8").split("\n")
+    lines = read_text(path).split("\n")
     rows: list[list[str]] = []
     for number, line in enumerate([*lines, ""], 1):
-        columns = line.removesuffix("\r").split("\t")
+        columns = line.split("\t")
         if len(columns) == 10:
             if not (columns[0] == str(len(rows) + 1) and (columns[5].isdecimal() or columns[6].isdecimal())):
                 raise ValueError(

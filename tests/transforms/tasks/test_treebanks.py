@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klue_beam.transforms.training.treebanks import (
+from klue_beam.transforms.tasks.dependency.treebanks import (
     TURNED_DEPRELS,
     Token,
     load_head_final,

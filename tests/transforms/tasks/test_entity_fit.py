@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
@@ -12,10 +11,11 @@ from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.engine import MultiTaskEngine
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.base import Calibration
+from klue_beam.transforms.tasks.entity.fit import fit_entities
 from klue_beam.transforms.tasks.entity.gold import EntityExample
 from klue_beam.transforms.tasks.entity.spans import Entities
 from klue_beam.transforms.tasks.entity.tagging import count_transitions
-from klue_beam.transforms.training.entity_fit import fit_entities
+from klue_beam.transforms.training.calibration import ModelFit
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 
 
@@ -36,7 +36,7 @@ def test_the_scores_of_entities_are_those_that_tell_right_ones_apart(tmp_path: P
         tags[text][begin:end] = [f"B-{name}"] + [f"I-{name}"] * (end - begin - 1)
     examples = [EntityExample(str(i), text, tuple(row)) for i, (text, row) in enumerate(zip(texts, tags, strict=True))]
     before = dataclasses.replace(model.spec)
-    fitted = fit_entities(model, tokenizer, examples)
+    fitted = fit_entities(ModelFit(model, tokenizer, "ner", examples), model.spec)
     score = fitted.of["ner"].min_entity_score
     assert 0 < score <= bound + 0.05
     assert score >= bound - 0.1
@@ -73,7 +73,7 @@ def test_transitions_mend_what_tags_alone_get_wrong(tmp_path: Path) -> None:
         for i, (text, name, end) in enumerate(zip(SENTENCES, types, gold.end.tolist(), strict=True))
     ]
     model.spec = unsure
-    fitted = fit_entities(model, tokenizer, examples)
+    fitted = fit_entities(ModelFit(model, tokenizer, "ner", examples), model.spec)
     assert model.spec == unsure
     assert len(find(model, tokenizer)) > len(gold)
     fitted.save(tmp_path)
@@ -86,11 +86,3 @@ def test_transitions_mend_what_tags_alone_get_wrong(tmp_path: Path) -> None:
         gold.begin.tolist(),
         gold.end.tolist(),
     )
-
-
-def test_a_model_without_the_task_is_refused(tmp_path: Path) -> None:
-    model, tokenizer = load_model(tiny_checkpoint(tmp_path / "model", tasks=("tc",)))
-    with pytest.raises(
-        ValueError, match=r"The model must have the task ner, got one without it\. Leave --ner_data out\."
-    ):
-        fit_entities(model, tokenizer, [])

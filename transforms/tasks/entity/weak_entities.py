@@ -10,6 +10,7 @@ what weak labels cannot tell (Mengge et al., 2020, "Coarse-to-Fine Pre-training 
 """
 
 import dataclasses
+import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +19,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import smart_open
 
+from klue_beam.transforms.tasks.entity.char_tagger import FormEncoder, FormTable, tag_probabilities, train_tagger
 from klue_beam.transforms.tasks.entity.gold import NER_TAGS, EntityExample, mentions_of_tags
-from klue_beam.transforms.training.char_tagger import FormEncoder, FormTable, tag_probabilities, train_tagger
+from klue_beam.transforms.tasks.gold import read_text
 
 SURE_ENTITY: Final = 0.8
 SURE_UNKNOWN_ENTITY: Final = 0.9
@@ -154,6 +155,24 @@ def measure_quality(labelled: Sequence[EntityExample], gold: Sequence[EntityExam
     )
 
 
+def keep_weak_entities(raw: str, forms: str, gold: Sequence[EntityExample], folder: Path) -> list[EntityExample]:
+    """Label sentences weakly, which takes minutes; a run that goes on with the same files finds them in its folder.
+
+    Args:
+      raw: file of sentences.
+      forms: file of the table.
+      gold: sentences with their tags.
+      folder: the run's; made if absent.
+    """
+    texts, table = read_raw_sentences(raw, gold), read_form_table(forms)
+    asked = repr((texts, table, [(example.text, example.tags) for example in gold]))
+    path = folder / f"weak_entities-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.jsonl"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        save_entities(path, label_weakly(texts, table, gold))
+    return load_entities(path)
+
+
 def save_entities(path: Path, examples: Iterable[EntityExample]) -> None:
     """Write examples as JSON lines, so that a training run that resumes reads the very same tags."""
     lines = (json.dumps(dataclasses.asdict(example), ensure_ascii=False) for example in examples)
@@ -179,9 +198,7 @@ def load_entities(path: Path) -> list[EntityExample]:
 
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
-    with smart_open.open(path, "rb") as file:
-        lines = file.read().decode("utf-8").split("\n")
-    return ((number, line.removesuffix("\r")) for number, line in enumerate(lines, 1) if line.strip())
+    return ((number, line) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip())
 
 
 def _folded(text: str) -> str:

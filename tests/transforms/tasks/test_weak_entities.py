@@ -5,7 +5,7 @@ import random
 import pytest
 
 from klue_beam.transforms.tasks.entity.gold import NER_TAGS, EntityExample, mentions_of_tags
-from klue_beam.transforms.training.weak_entities import (
+from klue_beam.transforms.tasks.entity.weak_entities import (
     WeakLabelQuality,
     label_weakly,
     load_entities,
