@@ -17,6 +17,9 @@ DEV = [
     "pandas-stubs>=2.2",
     "pytest>=8.3",
     "ruff>=0.9",
+    "scikit-learn>=1.5",
+    "scipy>=1.14",
+    "seqeval>=1.2.2",
     "types-PyYAML>=6.0",
 ]
 
@@ -48,9 +51,6 @@ setup(
         "python-mecab-ko>=1.3.7",  # what kss takes for its backend "mecab"; its dictionary comes along
         "rich>=13.9",
         "safetensors>=0.8",
-        "scikit-learn>=1.5",
-        "scipy>=1.14",
-        "seqeval>=1.2.2",
         "smart_open[zst]>=7.0",
         "tokenizers>=0.23.1",
         "torch>=2.10",

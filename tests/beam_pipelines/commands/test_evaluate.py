@@ -260,3 +260,27 @@ def test_a_model_without_the_task_is_refused(files, tmp_path, capsys):
         name = {"ner": "ner.tsv", "re": "re.json", "dp": "dp.tsv"}[task]
         assert main(["--task", task, "--data", str(files / name), "--model", str(folder)]) == 2
         assert f"`{task}_model` must be a model trained for {task}" in capsys.readouterr().err
+
+
+OWN_ROWS = {
+    "tc": ('{"text": "금리가 또 올랐다", "label": "경제"}\n', "own.jsonl"),
+    "ner": ('{"text": "김하늘이 왔다", "entities": [{"begin": 0, "end": 3, "label": "PS"}]}\n', "own.jsonl"),
+    "re": (
+        '{"text": "김하늘은 새별전자 대표다.", "subject": {"begin": 5, "end": 9, "label": "OG"}, '
+        '"object": {"begin": 0, "end": 3, "label": "PS"}, "label": "org:top_members/employees"}\n',
+        "own.jsonl",
+    ),
+    "dp": ('{"tokens": ["비가", "왔다."], "heads": [2, 0], "deprels": ["NP_SBJ", "VP"]}\n', "own.jsonl"),
+    "dp conllu": ("1\t비가\t_\t_\t_\t_\t2\tNP_SBJ\t_\t_\n2\t왔다.\t_\t_\t_\t_\t0\tVP\t_\t_\n\n", "own.conllu"),
+}
+
+
+@pytest.mark.parametrize("case", OWN_ROWS)
+def test_rows_of_ones_own(model, tmp_path, case):
+    """A file that is none of KLUE's is scored by the same metrics, all of it."""
+    content, name = OWN_ROWS[case]
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    task = case.split()[0]
+    scores = evaluate(tmp_path, "--task", task, "--data", str(tmp_path / name), "--model", model)
+    assert scores["rows"] == 1
+    assert set(scores["metrics"]) <= set(TASKS[task].metrics)
