@@ -13,8 +13,6 @@ from klue_beam.beam_pipelines.local.job import Job
 from klue_beam.beam_pipelines.views.drawing import draw_preview
 from klue_beam.beam_pipelines.views.summary import draw_summary, summarize
 from klue_beam.schemas.shard import Shard
-from klue_beam.transforms.base.stores.opening import open_store
-from klue_beam.transforms.plan.dataset import Dataset
 
 MOST_SOURCES_SHOWN: Final = 20
 MOST_SHARDS_SHOWN: Final = 10
@@ -45,7 +43,7 @@ def draw_plan(console: Console, job: Job) -> None:
 
 def draw_report(call: Call, job: Job, set_aside: Mapping[Shard, str], rate: float | None, out: Console) -> int:
     """Draw what came out of a run and give its exit code."""
-    dataset = Dataset(open_store(job.dataset), job.plan, job.receipts)
+    dataset = job.read_back()
     summary = summarize(dataset)
     draw_summary(out, job.dataset, summary, job.config.model.tasks, sentences_per_second=rate)
     code = OK

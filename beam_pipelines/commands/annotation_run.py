@@ -15,17 +15,18 @@ from klue_beam.beam_pipelines.commands.inputs import infer_format
 from klue_beam.beam_pipelines.commands.options import add_dataset_arguments, parse_tasks, to_config
 from klue_beam.beam_pipelines.local.amount import AmountMeter
 from klue_beam.beam_pipelines.local.driver import DriverError, ShardJob, run_on_dask
-from klue_beam.beam_pipelines.local.job import DatasetInUseError, Job, close_job, lock_dataset, open_job, plan_job
+from klue_beam.beam_pipelines.local.job import Job, close_job, open_job, plan_job
 from klue_beam.beam_pipelines.views.progress import Counts, JobProgress, ProgressView
 from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.shard import Shard
+from klue_beam.transforms.base.stores.base import DatasetInUseError, StoreError
+from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.formats.bytes import SourceChangedError
 from klue_beam.transforms.models.checkpoints.folders import resolve_folder
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.resolving import resolve_models
 from klue_beam.transforms.split.sentences import splitter_version
-from klue_beam.transforms.write.sink import clear_attempts
 
 
 def run(call: Call) -> int:
@@ -58,7 +59,7 @@ def _prepare(call: Call, stack: contextlib.ExitStack) -> Job:
     """Plan the job; the dataset stays locked until the stack is closed."""
     config = _resolve_config(call.options)
     if not call.options.dry_run:
-        stack.enter_context(lock_dataset(call.options.output))
+        stack.enter_context(open_store(call.options.output).lock())
     job = plan_job(call.options.output, call.options.input, config, call.cluster.device)
     _check_device(call, job)
     return job
@@ -69,9 +70,9 @@ def _finish(call: Call, job: Job) -> int:
         return _annotate(call, job, Console(), Console(stderr=True))
     except KeyboardInterrupt:
         if call.runs_here:
-            clear_attempts(job.dataset)
+            job.store.clear_attempts()
         tell(NAME, "Stopped. What is committed stays; the same command goes on from there.")
-    except (DriverError, OSError, ValueError) as error:
+    except (DriverError, DatasetInUseError, StoreError, OSError, ValueError) as error:
         tell(NAME, explain(error))
     return INCOMPLETE
 
@@ -80,7 +81,7 @@ def _annotate(call: Call, job: Job, out: Console, err: Console) -> int:
     if job.is_finished:
         out.print("Nothing to do: every input is annotated already.")
         return draw_report(call, job, {}, None, out)
-    open_job(job)
+    job = open_job(job)
     set_aside: Mapping[Shard, str] = {}
     rate: float | None = None
     if job.pending:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from klue_beam.schemas.shard import Plan, Receipt, SourceRange
 from klue_beam.transforms.formats.bytes import read_blocks
 from klue_beam.transforms.formats.unpacking import StreamBreakError
+from klue_beam.transforms.plan.receipts import complete_shards
 
 
 def _stream_bytes(path: str, stop: threading.Event) -> int:
@@ -66,7 +67,7 @@ class AmountMeter:
         self._thread.join()
 
     def _count(self) -> None:
-        done = {receipt.shard_id for receipt in self._receipts if receipt.last_of_shard}
+        done = complete_shards(self._plan, self._receipts)
         try:
             pending = [shard for shard in self._plan.shards if shard.shard_id not in done]
             total = sum(self._amount(part) for shard in pending for part in shard.ranges)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import uuid
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -11,7 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from klue_beam.schemas.config import AUTO_PRECISION, AnnotateConfig, ReadConfig, hash_config, require_same_config
-from klue_beam.schemas.shard import ATTEMPTS_DIR, PLAN_FILE, Plan, Receipt, Shard, Source, SourceRange
+from klue_beam.schemas.shard import PLAN_FILE, Plan, Receipt, Shard, Source, SourceRange
+from klue_beam.transforms.base.stores.base import DatasetInUseError
+from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.plan.changes import renew_versions
 from klue_beam.transforms.plan.cuts import PlanProgress, Scan, cut_source, scanned_bytes
 from klue_beam.transforms.plan.sources import find_sources
@@ -100,25 +101,44 @@ def _cut_sources(
     ]
 
 
-def save_plan(dataset: str, plan: Plan) -> None:
-    """Write the plan into the dataset's folder, atomically, the same bytes for the same plan.
+def save_plan(dataset: str, plan: Plan, version: str | None = None) -> str:
+    """Store the plan of a dataset, whole or not at all, the same bytes for the same plan.
+
+    Args:
+      dataset: the dataset's address.
+      plan: what is stored.
+      version: of the stored plan that it takes the place of, as `plan_version` gave it before that was loaded; None
+        for a dataset without a plan.
+
+    Returns:
+      The version that is stored now.
 
     Raises:
-      OSError: if the folder cannot be written.
+      DatasetInUseError: if another plan is there by now.
+      OSError: if it cannot be written.
     """
-    attempts = os.path.join(dataset, ATTEMPTS_DIR)
-    os.makedirs(attempts, exist_ok=True)
-    attempt = os.path.join(attempts, f"{PLAN_FILE}-{uuid.uuid4().hex}")
-    try:
-        with open(attempt, "wb") as file:
-            pq.write_table(_to_table(plan), file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(attempt, os.path.join(dataset, PLAN_FILE))
-    except BaseException:
-        if os.path.exists(attempt):
-            os.remove(attempt)
-        raise
+    store, content = open_store(dataset), _to_bytes(plan)
+    is_put = store.put_if_absent(PLAN_FILE, content) if version is None else store.replace(PLAN_FILE, content, version)
+    stored = store.stat(PLAN_FILE)
+    if stored is None or not (is_put or store.read(PLAN_FILE) == content):
+        raise DatasetInUseError(
+            f"One process at a time may change a plan, got {store.address(PLAN_FILE)!r}, which another one wrote since "
+            "it was read. Run the command again."
+        )
+    return stored.version
+
+
+def plan_version(dataset: str) -> str | None:
+    """Give the version of the plan that is stored with a dataset, None if there is none."""
+    stored = open_store(dataset).stat(PLAN_FILE)
+    return None if stored is None else stored.version
+
+
+def _to_bytes(plan: Plan) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(_to_table(plan), sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _to_table(plan: Plan) -> pa.Table:
@@ -136,11 +156,16 @@ def load_plan(dataset: str) -> Plan:
       FileNotFoundError: if the folder has none.
       ValueError: if it is broken or by another program.
     """
-    path = os.path.join(dataset, PLAN_FILE)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"A dataset must hold a plan, got no {path!r}. Make it with `annotate` or `save_plan`.")
+    store = open_store(dataset)
+    path = store.address(PLAN_FILE)
     try:
-        table = pq.read_table(path, partitioning=None)
+        content = store.read(PLAN_FILE)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"A dataset must hold a plan, got no {path!r}. Make it with `annotate` or `save_plan`."
+        ) from error
+    try:
+        table = pq.read_table(pa.BufferReader(content))
         table = table.select(PLAN_SCHEMA.names)
         config = json.loads(table.schema.metadata[CONFIG_KEY])
         config_hash = table.schema.metadata[CONFIG_HASH_KEY].decode()

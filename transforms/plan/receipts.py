@@ -1,9 +1,9 @@
 """Receipts of a dataset: proof of what is committed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from klue_beam.schemas.shard import RECEIPTS_DIR, Receipt, segment_name
+from klue_beam.schemas.shard import RECEIPTS_DIR, Plan, Receipt, Shard, segment_name
 from klue_beam.transforms.base.stores.base import Store
 from klue_beam.transforms.base.stores.opening import open_store
 
@@ -64,3 +64,28 @@ def _load_receipt(store: Store, key: str) -> Receipt:
             f"{found.removesuffix('.json')}. {remedy}"
         )
     return receipt
+
+
+def is_complete(receipts: Iterable[Receipt]) -> bool:
+    """Tell whether receipts of one shard are all that it has: the last segment and every one before it."""
+    segments = {receipt.segment: receipt.last_of_shard for receipt in receipts}
+    return any(is_last and segment + 1 == len(segments) for segment, is_last in segments.items())
+
+
+def complete_shards(plan: Plan, receipts: Iterable[Receipt]) -> set[int]:
+    """Give the numbers of the shards of a plan that are annotated.
+
+    A receipt counts by what it tells of, not by its number alone: it must have the plan's configuration, and cover
+    the sources of its shard.
+    """
+    shards = {shard.shard_id: shard for shard in plan.shards}
+    found: dict[int, list[Receipt]] = {}
+    for receipt in receipts:
+        shard = shards.get(receipt.shard_id)
+        if shard is not None and receipt.config_hash == plan.config_hash and _is_of(receipt, shard):
+            found.setdefault(receipt.shard_id, []).append(receipt)
+    return {shard_id for shard_id, of_shard in found.items() if is_complete(of_shard)}
+
+
+def _is_of(receipt: Receipt, shard: Shard) -> bool:
+    return [part.source for part in receipt.covered] == [part.source for part in shard.ranges]

@@ -43,7 +43,7 @@ _DETAILS = {
 
 
 def connect(tables: Sequence[Table]) -> Any:
-    """Open a DuckDB connection in memory with a view for each table, and views of what is nested in `sentences`.
+    """Open a DuckDB connection in memory with a view of each table, and views of what is nested in `sentences`.
 
     Raises:
       ImportError: if duckdb is not installed.
@@ -55,12 +55,12 @@ def connect(tables: Sequence[Table]) -> Any:
         raise ImportError("Queries need duckdb, which is not installed. Install it: pip install duckdb") from error
     connection = duckdb.connect()
     for table in tables:
+        columns = _renamed(table.schema)
         if table.files:
-            origin = f"read_parquet([{', '.join(_quote(file) for file in table.files)}])"
+            files = ", ".join(_quote(file) for file in table.files)
+            connection.execute(_view(table.name, columns, f"read_parquet([{files}])"))
         else:
-            origin = f"no_{table.name}"
-            connection.register(origin, table.schema.empty_table())
-        connection.execute(_view(table.name, _renamed(table.schema), origin))
+            connection.from_arrow(table.schema.empty_table()).project(columns).create(table.name)
         if table.name == "sentences":
             for statement in _nested_views(table.schema):
                 connection.execute(statement)

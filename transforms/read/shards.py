@@ -13,7 +13,7 @@ from klue_beam.transforms.formats import parquet
 from klue_beam.transforms.formats.bytes import ByteWindow, SourceChangedError, check_unchanged, read_blocks
 from klue_beam.transforms.formats.jsonl import parse_json
 from klue_beam.transforms.formats.text import RECORD_READERS, Document, Record, RecordError, decode_record
-from klue_beam.transforms.plan.receipts import load_receipts
+from klue_beam.transforms.plan.receipts import is_complete, load_receipts
 from klue_beam.transforms.read.chunks import ChunkBuilder
 
 
@@ -64,7 +64,7 @@ def read_shard(
       ShardReadError: if a source is gone, changed or cannot be read, or if receipts are not this shard's.
     """
     committed = {receipt.segment: receipt for receipt in receipts}
-    if _is_finished(committed):
+    if is_complete(receipts):
         return
     if shard.is_stream:
         yield from _read_stream(shard, config, committed, as_planned)
@@ -106,11 +106,6 @@ def _named(shard: Shard, source: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, SourceChangedError) as error:
         raise ShardReadError(shard, source, error) from error
-
-
-def _is_finished(committed: dict[int, Receipt]) -> bool:
-    last = [segment for segment, receipt in committed.items() if receipt.last_of_shard]
-    return bool(last) and all(segment in committed for segment in range(max(last)))
 
 
 def _open_window(part: SourceRange) -> ByteWindow:

@@ -22,6 +22,8 @@ from klue_beam.schemas.shard import (
     SourceRange,
     segment_name,
 )
+from klue_beam.transforms.base.stores.base import Store
+from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.plan.plan import load_plan
 from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.verify.shard import RESUME, ShardVerifier
@@ -61,34 +63,34 @@ def verify(dataset: str | Path, progress: VerifyProgress | None = None) -> Verif
     once, or be blank in the source. A file that no receipt names is a fault as well. Memory stays flat.
 
     Args:
-      dataset: its folder.
+      dataset: its address.
       progress: told after each shard.
 
     Raises:
-      ValueError: if there is no such folder.
+      ValueError: if there is no such folder, or the address cannot be opened.
     """
-    folder = Path(dataset)
-    if not folder.is_dir():
+    store = open_store(dataset)
+    if not store.is_there():
         raise ValueError(f"`dataset` must be the folder of a dataset, got {str(dataset)!r}. Name one that is there.")
     report = VerifyReport()
     try:
-        plan = load_plan(str(folder))
+        plan = load_plan(str(dataset))
         config = AnnotateConfig.from_dict(plan.config)
     except (OSError, ValueError, TypeError, KeyError) as error:
         report.faults.append(f"{PLAN_FILE}: {error}")
         return report
     report.faults += _plan_faults(plan, config)
-    segments, strays = _list_receipts(folder)
-    claimed = _verify_shards(folder, plan, config, segments, report=report, progress=progress)
+    segments, strays = _list_receipts(store)
+    claimed = _verify_shards(store, plan, config, segments, report=report, progress=progress)
     strays += _stray_receipts(plan, segments)
     strays += [
         name
         for part in (DATA_DIR, REJECTS_DIR, DROPPED_DIR)
-        for name in _list_folder(folder, part)
+        for name in _list_folder(store, part)
         if name not in claimed
     ]
     report.faults += [f"{name}: it is foreign: no plan or receipt names it. Take it away." for name in strays]
-    report.faults += _ending_faults(folder, plan, report.counts["segments"])
+    report.faults += _ending_faults(store, plan, report.counts["segments"])
     return report
 
 
@@ -115,7 +117,7 @@ def _plan_faults(plan: Plan, config: AnnotateConfig) -> Iterator[str]:
 
 
 def _verify_shards(
-    folder: Path,
+    store: Store,
     plan: Plan,
     config: AnnotateConfig,
     segments: Mapping[int, Sequence[int]],
@@ -130,7 +132,7 @@ def _verify_shards(
         following = after.ranges[0] if after is not None else None
         goes_on = following is not None and following.source == shard.ranges[-1].source
         findings = ShardVerifier(
-            folder,
+            store,
             shard,
             end_record=following.first_record if following is not None and goes_on else None,
             schema=schema,
@@ -146,11 +148,11 @@ def _verify_shards(
     return claimed
 
 
-def _list_receipts(folder: Path) -> tuple[dict[int, list[int]], list[str]]:
+def _list_receipts(store: Store) -> tuple[dict[int, list[int]], list[str]]:
     """List the segments of each shard that have a receipt, and what else lies among the receipts."""
     segments: dict[int, list[int]] = {}
     strays = []
-    for name in _list_folder(folder, RECEIPTS_DIR):
+    for name in _list_folder(store, RECEIPTS_DIR):
         match = _RECEIPT_NAME.fullmatch(name.removeprefix(f"{RECEIPTS_DIR}/"))
         shard, segment = (int(number) for number in match.groups()) if match else (-1, -1)
         if match and name == f"{RECEIPTS_DIR}/{segment_name(shard, segment)}.json":
@@ -160,9 +162,8 @@ def _list_receipts(folder: Path) -> tuple[dict[int, list[int]], list[str]]:
     return {shard: sorted(found) for shard, found in segments.items()}, strays
 
 
-def _list_folder(folder: Path, name: str) -> list[str]:
-    within = folder / name
-    return sorted(f"{name}/{path.name}" for path in within.iterdir()) if within.is_dir() else []
+def _list_folder(store: Store, name: str) -> list[str]:
+    return [entry.key for entry in store.list(f"{name}/")]
 
 
 def _stray_receipts(plan: Plan, segments: Mapping[int, Sequence[int]]) -> Iterator[str]:
@@ -172,12 +173,12 @@ def _stray_receipts(plan: Plan, segments: Mapping[int, Sequence[int]]) -> Iterat
             yield f"{RECEIPTS_DIR}/{segment_name(shard, segment)}.json"
 
 
-def _ending_faults(folder: Path, plan: Plan, segments: int) -> Iterator[str]:
+def _ending_faults(store: Store, plan: Plan, segments: int) -> Iterator[str]:
     """Check what a run that ended well leaves: no attempts, and a mark that says what there is."""
-    if attempts := _list_folder(folder, ATTEMPTS_DIR):
+    if attempts := _list_folder(store, ATTEMPTS_DIR):
         yield f"{attempts[0]}: {len(attempts)} files of attempts that were cut short are left. {RESUME}"
     try:
-        mark = json.loads((folder / SUCCESS_FILE).read_bytes())
+        mark = json.loads(store.read(SUCCESS_FILE))
         said = (mark["config_hash"], mark["sources"], mark["segments"])
     except FileNotFoundError:
         yield f"{SUCCESS_FILE}: it is missing, so the last run did not end well. {RESUME}"

@@ -1,14 +1,12 @@
 """One segment of a dataset, checked against its receipt: the files, and that each record is in them exactly once."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from klue_beam.schemas.dropped import DROPPED
 from klue_beam.schemas.reject import REJECT
@@ -23,11 +21,17 @@ from klue_beam.schemas.shard import (
     segment_name,
 )
 from klue_beam.transforms.base.numbering import Numbering, Positions
-from klue_beam.transforms.plan.files import FOOTER_PREFIX
+from klue_beam.transforms.base.stores.base import Store
+from klue_beam.transforms.plan.files import (
+    COVERED_NAME,
+    FOOTER_PREFIX,
+    describe_file,
+    hash_coverage,
+    read_footer,
+    read_rows,
+    read_schema,
+)
 from klue_beam.transforms.write.chain import READ_STAGE
-from klue_beam.transforms.write.publish import COVERED_NAME, fingerprint_file, hash_coverage, read_footer
-
-BATCH_ROWS: Final = 64 * 1024
 
 _NONE: Final[Positions] = np.empty(0, np.int64)
 
@@ -58,7 +62,7 @@ class SegmentVerifier:
     """Checks one segment and gathers what is wrong with it.
 
     Args:
-      dataset: the dataset's folder.
+      store: where the dataset lies.
       shard: the segment's shard, as planned.
       segment: its number.
       schema: what annotated_schema gives for the dataset.
@@ -70,10 +74,10 @@ class SegmentVerifier:
       data_name, rejects_name, dropped_name: where these files lie if there are any, relative to the dataset.
     """
 
-    def __init__(self, dataset: Path, shard: Shard, segment: int, schema: pa.Schema, config_hash: str) -> None:
+    def __init__(self, store: Store, shard: Shard, segment: int, schema: pa.Schema, config_hash: str) -> None:
         name = segment_name(shard.shard_id, segment)
         self.faults: list[str] = []
-        self._dataset = dataset
+        self._store = store
         self._shard = shard
         self._segment = segment
         self._schema = schema
@@ -91,7 +95,7 @@ class SegmentVerifier:
     def load_receipt(self) -> Receipt | None:
         """Load the receipt if it is this segment's; None, and a fault, where it is not."""
         try:
-            receipt = Receipt.from_json((self._dataset / self.receipt_name).read_bytes())
+            receipt = Receipt.from_json(self._store.read(self.receipt_name))
             _check_types(receipt)
         except (OSError, ValueError) as error:
             self._fault(self.receipt_name, f"it cannot be read: {error}")
@@ -155,8 +159,7 @@ class SegmentVerifier:
         if published.path != name:
             self._fault(self.receipt_name, f"its file must be {name}, got {published.path}")
             return False
-        path = self._dataset / name
-        if not path.is_file():
+        if self._store.stat(name) is None:
             self._fault(name, "it is missing")
             return False
         expected = {
@@ -165,7 +168,7 @@ class SegmentVerifier:
             "segment": str(receipt.segment),
             COVERED_NAME: hash_coverage(receipt.covered),
         }
-        fault = _footer_fault(path, expected) or _content_fault(path, published, schema)
+        fault = _footer_fault(self._store, name, expected) or _content_fault(self._store, published, schema)
         if fault:
             self._fault(name, fault)
         return not fault
@@ -175,7 +178,7 @@ class SegmentVerifier:
         if receipt.data is None:
             return _NONE
         found, record_before, sentence_before = [_NONE], -1, -1
-        for batch in _read_columns(self._dataset / receipt.data.path, ["source", "record_index", "sentence_index"]):
+        for batch in read_rows(self._store, receipt.data.path, ["source", "record_index", "sentence_index"]):
             record = self._positions(receipt.data.path, batch, numbering)
             if record is None:
                 break
@@ -200,7 +203,7 @@ class SegmentVerifier:
         if receipt.rejects is None:
             return _NONE, _NONE, 0
         read, late, breaks = [_NONE], [_NONE], 0
-        for batch in _read_columns(self._dataset / receipt.rejects.path, ["source", "record_index", "stage"]):
+        for batch in read_rows(self._store, receipt.rejects.path, ["source", "record_index", "stage"]):
             breaks += batch.column("record_index").null_count
             named = batch.filter(batch.column("record_index").is_valid())
             record = self._positions(receipt.rejects.path, named, numbering)
@@ -217,7 +220,7 @@ class SegmentVerifier:
         if receipt.dropped is None:
             return _NONE, _NONE
         whole, parts = [_NONE], [_NONE]
-        for batch in _read_columns(self._dataset / receipt.dropped.path, ["source", "record_index", "begin"]):
+        for batch in read_rows(self._store, receipt.dropped.path, ["source", "record_index", "begin"]):
             record = self._positions(receipt.dropped.path, batch, numbering)
             if record is None:
                 break
@@ -276,11 +279,6 @@ class SegmentVerifier:
         self.faults.append(f"{name}: {what}. {REDO}")
 
 
-def _read_columns(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
-
-
 def _check_types(receipt: Receipt) -> None:
     """Check that a receipt's numbers are numbers, since everything else here reckons with them.
 
@@ -297,11 +295,11 @@ def _check_types(receipt: Receipt) -> None:
             raise ValueError(f"`{name}` must be a whole number, got {value!r}.")
 
 
-def _footer_fault(path: Path, expected: Mapping[str, str]) -> str:
+def _footer_fault(store: Store, key: str, expected: Mapping[str, str]) -> str:
     """Say in what a file's footer shows that it is another segment's, or that there is none; else give ""."""
     try:
-        footer = read_footer(path)
-    except (pa.ArrowException, OSError, ValueError, KeyError):
+        footer = read_footer(store, key)
+    except (OSError, ValueError):
         return "it was cut, or is no Parquet file"
     for name, value in expected.items():
         found = footer.get(f"{FOOTER_PREFIX}{name}", "none")
@@ -310,15 +308,14 @@ def _footer_fault(path: Path, expected: Mapping[str, str]) -> str:
     return ""
 
 
-def _content_fault(path: Path, published: PublishedFile, schema: pa.Schema) -> str:
+def _content_fault(store: Store, published: PublishedFile, schema: pa.Schema) -> str:
     """Say in what a file differs from its receipt, or from the dataset's columns; else give ""."""
-    size_bytes, sha256 = fingerprint_file(path)
-    if (size_bytes, sha256) != (published.size_bytes, published.sha256):
+    there, found = describe_file(store, published.path), read_schema(store, published.path)
+    if (there.size_bytes, there.sha256) != (published.size_bytes, published.sha256):
         was = f"{published.size_bytes} bytes of sha256 {published.sha256[:12]}…"
-        return f"it was changed: {was} were written, {size_bytes} of {sha256[:12]}… are there"
-    rows, found = pq.read_metadata(path).num_rows, pq.read_schema(path)
-    if rows != published.rows:
-        return f"it must have {published.rows} rows, got {rows}"
+        return f"it was changed: {was} were written, {there.size_bytes} of {there.sha256[:12]}… are there"
+    if there.rows != published.rows:
+        return f"it must have {published.rows} rows, got {there.rows}"
     if not found.equals(schema):
         return f"its columns must be {', '.join(schema.names)}, got {', '.join(found.names)}"
     return ""

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
 from klue_beam.schemas.config import ReadConfig
 from klue_beam.schemas.shard import Coverage, Receipt, Shard
+from klue_beam.transforms.base.stores.base import Store
 from klue_beam.transforms.read.shards import ShardReadError
 from klue_beam.transforms.verify.recount import SourceRecount
 from klue_beam.transforms.verify.segment import REDO, SegmentVerifier
@@ -39,7 +39,7 @@ class ShardVerifier:
     """Checks one shard.
 
     Args:
-      dataset: the dataset's folder.
+      store: where the dataset lies.
       shard: as planned.
       end_record: the first record of the next range of the last source, None if there is none.
       schema: what annotated_schema gives for the dataset.
@@ -49,7 +49,7 @@ class ShardVerifier:
 
     def __init__(
         self,
-        dataset: Path,
+        store: Store,
         shard: Shard,
         *,
         end_record: int | None,
@@ -57,7 +57,7 @@ class ShardVerifier:
         config: ReadConfig,
         config_hash: str,
     ) -> None:
-        self._dataset = dataset
+        self._store = store
         self._shard = shard
         self._end_record = end_record
         self._schema = schema
@@ -95,7 +95,7 @@ class ShardVerifier:
         return self._findings
 
     def _verifier(self, segment: int) -> SegmentVerifier:
-        return SegmentVerifier(self._dataset, self._shard, segment, self._schema, self._config_hash)
+        return SegmentVerifier(self._store, self._shard, segment, self._schema, self._config_hash)
 
     def _load_receipts(self, segments: Sequence[int]) -> list[Receipt]:
         receipts = []

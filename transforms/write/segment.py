@@ -1,20 +1,15 @@
 """One segment on its way to its files: checked, streamed to attempt files, published whole, the receipt last."""
 
-import os
-import uuid
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from klue_beam.schemas.shard import (
-    ATTEMPTS_DIR,
     DATA_DIR,
     DROPPED_DIR,
-    RECEIPTS_DIR,
     REJECTS_DIR,
     Chunk,
     PublishedFile,
@@ -22,18 +17,13 @@ from klue_beam.schemas.shard import (
     Shard,
     segment_name,
 )
-from klue_beam.transforms.plan.files import FOOTER_PREFIX
+from klue_beam.transforms.base.stores.base import Store
+from klue_beam.transforms.base.stores.opening import open_store
+from klue_beam.transforms.plan.files import COVERED_NAME, FOOTER_PREFIX, hash_coverage, read_rows
+from klue_beam.transforms.plan.receipts import receipt_key
 from klue_beam.transforms.write.chain import ChainChecker
 from klue_beam.transforms.write.contract import ContractError, count_dropped, count_rows
-from klue_beam.transforms.write.publish import (
-    COVERED_NAME,
-    DELETE,
-    AttemptFile,
-    PublishError,
-    hash_coverage,
-    publish_file,
-    put_if_absent,
-)
+from klue_beam.transforms.write.publish import DELETE, AttemptFile, PublishError, publish_file
 
 
 class SegmentWriter:
@@ -43,7 +33,7 @@ class SegmentWriter:
     all in the rows, in the rejects, dropped or blank.
 
     Args:
-      dataset: the dataset's folder.
+      dataset: the dataset's address.
       shard: the shard that the segment is of.
       segment: the segment's number in the shard.
       schema: what annotated_schema gives for the dataset.
@@ -53,7 +43,7 @@ class SegmentWriter:
     def __init__(
         self, dataset: str | Path, shard: Shard, segment: int, schema: pa.Schema, provenance: Mapping[str, str]
     ) -> None:
-        self._dataset = Path(dataset)
+        self._store = open_store(dataset)
         self._shard = shard
         self._segment = segment
         self._name = segment_name(shard.shard_id, segment)
@@ -63,7 +53,7 @@ class SegmentWriter:
             f"{FOOTER_PREFIX}segment": str(segment),
         }
         self._config_hash = self._provenance[f"{FOOTER_PREFIX}config_hash"]
-        self._receipt_path = self._dataset / RECEIPTS_DIR / f"{self._name}.json"
+        self._receipt_key = receipt_key(shard.shard_id, segment)
         self._schema = schema
         self._chain = ChainChecker(shard, segment, schema)
         self._row_counts: Counter[str] = Counter()
@@ -111,7 +101,7 @@ class SegmentWriter:
         if not self._chain.ended:
             raise self.broken("the segment's last chunk has not come")
         try:
-            if self._receipt_path.exists():
+            if self._store.stat(self._receipt_key) is not None:
                 return self._stored_receipt()
             return self._publish_receipt(self._publish_files())
         finally:
@@ -127,7 +117,7 @@ class SegmentWriter:
         if folder not in self._attempts:
             suffix = "" if folder == DATA_DIR else f".{folder.removeprefix('_')}"
             schema = batch.schema.with_metadata(self._provenance)
-            self._attempts[folder] = AttemptFile(self._dataset, self._name + suffix, schema)
+            self._attempts[folder] = AttemptFile(self._store, self._name + suffix, schema)
         self._attempts[folder].write(batch)
 
     def _publish_files(self) -> Receipt:
@@ -153,40 +143,32 @@ class SegmentWriter:
             last_of_shard=chain.last_of_shard,
             config_hash=self._config_hash,
             covered=covered,
-            counts={**counts, **(_count_file(self._dataset / data.path) if data and adopted else self._row_counts)},
+            counts={**counts, **(_count_file(self._store, data.path) if data and adopted else self._row_counts)},
             data=data,
             rejects=rejects,
             dropped=dropped,
         )
 
     def _publish_file(self, folder: str, footer: Mapping[str, str]) -> tuple[PublishedFile | None, bool]:
-        target = self._dataset / folder / f"{self._name}.parquet"
+        key = f"{folder}/{self._name}.parquet"
         if (attempt := self._attempts.get(folder)) is not None:
             attempt.close(footer)
-            return publish_file(attempt.path, self._dataset, target)
-        if target.exists():
-            raise PublishError(f"{target} is there without a receipt, but this segment has no such rows. {DELETE}")
+            return publish_file(self._store, attempt.path, key)
+        if self._store.stat(key) is not None:
+            raise PublishError(
+                f"{self._store.address(key)} is there without a receipt, but this segment has no such rows. {DELETE}"
+            )
         return None, True
 
     def _publish_receipt(self, receipt: Receipt) -> Receipt:
-        attempt = self._dataset / ATTEMPTS_DIR / f"{self._name}-{uuid.uuid4().hex}.json"
-        attempt.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with attempt.open("xb") as file:
-                file.write(receipt.to_json().encode())
-                file.flush()
-                os.fsync(file.fileno())
-            if put_if_absent(attempt, self._receipt_path):
-                return receipt
-        finally:
-            attempt.unlink(missing_ok=True)
-        return self._stored_receipt()
+        is_put = self._store.put_if_absent(self._receipt_key, receipt.to_json().encode())
+        return receipt if is_put else self._stored_receipt()
 
     def _stored_receipt(self) -> Receipt:
         """Read the receipt that another attempt at this segment published, and check that it is of this segment."""
-        path = self._receipt_path
+        path = self._store.address(self._receipt_key)
         try:
-            stored = Receipt.from_json(path.read_bytes())
+            stored = Receipt.from_json(self._store.read(self._receipt_key))
         except ValueError as error:
             raise PublishError(f"{path} is no receipt: {error} {DELETE}") from error
         own = {
@@ -202,9 +184,8 @@ class SegmentWriter:
         return stored
 
 
-def _count_file(path: Path) -> Counter[str]:
+def _count_file(store: Store, key: str) -> Counter[str]:
     counts: Counter[str] = Counter()
-    with pq.ParquetFile(path) as file:
-        for rows in file.iter_batches():
-            counts.update(count_rows(rows))
+    for rows in read_rows(store, key):
+        counts.update(count_rows(rows))
     return counts

@@ -9,15 +9,13 @@ import apache_beam as beam
 import pyarrow as pa
 
 from klue_beam.schemas.annotation import SCHEMA_VERSION
-from klue_beam.schemas.config import AnnotateConfig, require
+from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.shard import Chunk, Receipt, Shard
 from klue_beam.transforms.base.progress import ChunkProgress, report
+from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.plan.files import FOOTER_PREFIX, VERSION_KEY
 from klue_beam.transforms.tasks.output import annotated_schema, label_sets_version
-from klue_beam.transforms.write.publish import clear_attempts
 from klue_beam.transforms.write.segment import SegmentWriter
-
-__all__ = ["SegmentWriter", "WriteAnnotations", "clear_attempts", "package_version", "provenance", "write_segment"]
 
 
 def package_version() -> str:
@@ -67,7 +65,7 @@ def write_segment(
 
     Args:
       chunks: all chunks of the segment, in order.
-      dataset: the dataset's folder.
+      dataset: the dataset's address.
       shard: the shard that the segment is of.
       segment: the segment's number in the shard.
       schema: what annotated_schema gives for the dataset.
@@ -92,19 +90,17 @@ class WriteAnnotations(beam.PTransform):
     Chunks of a segment must come in order, one after another, as a fused chain behind ReadShards gives them.
 
     Args:
-      dataset: the dataset's folder.
+      dataset: the dataset's address.
       config: the configuration of the dataset's plan.
       config_hash: its hash, as the plan has it.
 
     Raises:
-      ValueError: if `dataset` is an address of an object store.
+      ValueError: if `dataset` is an address that cannot be opened.
     """
 
     def __init__(self, dataset: str | Path, config: AnnotateConfig, config_hash: str) -> None:
         super().__init__()
-        require(
-            "://" not in str(dataset), "`dataset` must be a folder", str(dataset), "Mount the store, or copy later."
-        )
+        open_store(dataset)
         self._dataset = str(dataset)
         self._config = config
         self._config_hash = config_hash

@@ -22,8 +22,8 @@ def wait_for_total(plan: Plan, receipts: list[Receipt]) -> int | None:
         return meter.total()
 
 
-def receipt(source: str, end: int) -> Receipt:
-    return Receipt(0, 0, True, "", (Coverage(source, 0, 1, 0, end, ""),), {}, None, None, None)
+def receipt(source: str, end: int, config_hash: str) -> Receipt:
+    return Receipt(0, 0, True, config_hash, (Coverage(source, 0, 1, 0, end, ""),), {}, None, None, None)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_what_is_done_counts_as_its_receipts_say(tmp_path: Path, config: Annotat
     source.write_bytes(gzip.compress(b"line\n" * 1000))
     plan = make_plan([str(source)], config)
     source.unlink()
-    assert wait_for_total(plan, [receipt(str(source), 5000)]) == 5000
+    assert wait_for_total(plan, [receipt(str(source), 5000, plan.config_hash)]) == 5000
 
 
 def test_parquet_counts_rows(tmp_path: Path) -> None:

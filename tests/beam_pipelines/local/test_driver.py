@@ -14,9 +14,10 @@ from klue_beam.beam_pipelines.local.cluster import ClusterConfig
 from klue_beam.beam_pipelines.local.job import plan_job
 from klue_beam.schemas.config import PRECISIONS, AnnotateConfig
 from klue_beam.schemas.shard import ATTEMPTS_DIR, SUCCESS_FILE
+from klue_beam.transforms.base.stores.opening import locate
+from klue_beam.transforms.plan.files import read_footer
 from klue_beam.transforms.plan.plan import load_plan
 from klue_beam.transforms.verify.dataset import verify
-from klue_beam.transforms.write.publish import read_footer
 from tests.beam_pipelines.conftest import Corpus
 from tests.engines.corpus import check_same, hash_files, read_rows
 
@@ -83,7 +84,7 @@ def test_a_new_dataset_stores_what_auto_became(corpus: Corpus, tmp_path: Path) -
     settled = AnnotateConfig.from_dict(load_plan(str(dataset)).config).model.precision
     assert settled in PRECISIONS
     (path, *_) = (dataset / "data").iterdir()
-    assert read_footer(path)["klue_beam.precision"] == settled
+    assert read_footer(*locate(str(path)))["klue_beam.precision"] == settled
     assert verify(dataset).faults == []
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from klue_beam import open_dataset
+from klue_beam.schemas.dropped import DROPPED
 from klue_beam.schemas.reject import REJECT
 from klue_beam.transforms.plan.receipts import load_receipts
 from tests.beam_pipelines.conftest import Corpus
@@ -92,7 +93,7 @@ def test_every_view_holds_what_the_rows_hold(undisturbed: Path) -> None:
     def select(query: str) -> Sequence[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
-    names = [name for (name,) in select("SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1")]
+    names = [name for (name,) in select("SHOW TABLES")]
     assert names == ["arcs", "documents", "dropped", "entities", "rejects", "relations", "sentences"]
     assert select("SELECT doc_id, begin_char, end_char, text FROM sentences") == [
         (row["doc_id"], row["begin"], row["end"], row["text"]) for row in rows
@@ -119,6 +120,12 @@ def test_every_view_holds_what_the_rows_hold(undisturbed: Path) -> None:
         (len(texts), len(rows), sum(len(row["text"]) for row in rows))
     ]
     assert select("SELECT count(*) FROM rejects WHERE record_index = 40") == [(1,)]
+
+
+def test_a_dataset_without_anything_dropped_has_an_empty_view_of_it(undisturbed: Path) -> None:
+    dataset = open_dataset(undisturbed)
+    assert dataset.dropped().read_all().equals(DROPPED.empty_table())
+    assert count(dataset, "dropped") == 0
 
 
 def test_a_dataset_without_rejects_has_an_empty_view_of_them(undisturbed: Path, tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ import pytest
 from klue_beam.beam_pipelines.local.job import close_job, open_job, plan_job
 from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
 from klue_beam.schemas.shard import Receipt
+from klue_beam.transforms.base.stores.opening import locate
+from klue_beam.transforms.plan.files import fingerprint_file
 from klue_beam.transforms.plan.plan import load_plan
 from klue_beam.transforms.read.shards import read_shard
 from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.verify.dataset import verify
-from klue_beam.transforms.write.publish import fingerprint_file
-from klue_beam.transforms.write.sink import SegmentWriter, provenance
+from klue_beam.transforms.write.segment import SegmentWriter
+from klue_beam.transforms.write.sink import provenance
 
 SCHEMA = annotated_schema(["tc"])
 MODEL = ModelConfig(tasks=("tc",))
@@ -49,8 +51,7 @@ def annotate(chunk):
 
 def make(folder, inputs, config):
     """Annotate inputs into a folder as the driver does, but for the engine."""
-    job = plan_job(str(folder), [str(path) for path in inputs], config)
-    open_job(job)
+    job = open_job(plan_job(str(folder), [str(path) for path in inputs], config))
     for shard in job.pending:
         writer = None
         for chunk in read_shard(shard, config.read):
@@ -115,7 +116,7 @@ def rewrite(folder, part, name, change):
     with pq.ParquetWriter(path, changed.schema) as writer:
         writer.write_table(changed)
         writer.add_key_value_metadata(kept)
-    size_bytes, sha256 = fingerprint_file(path)
+    size_bytes, sha256 = fingerprint_file(*locate(str(path)))
     receipt = json.loads((folder / "_receipts" / f"{name}.json").read_text())
     key, counted = ("data", "sentences") if part == "data" else ("rejects", "rejects")
     file = {**receipt[key], "rows": changed.num_rows, "size_bytes": size_bytes, "sha256": sha256}

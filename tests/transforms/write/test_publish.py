@@ -1,27 +1,17 @@
 """Attempt files hold bounded row groups, and are published where nothing is yet."""
 
-import os
 import re
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klue_beam.transforms.write.publish import (
-    MAX_GROUP_BYTES,
-    MAX_GROUP_ROWS,
-    AttemptFile,
-    PublishError,
-    clear_attempts,
-    describe_file,
-    put_if_absent,
-    read_footer,
-)
+from klue_beam.transforms.base.stores.local import LocalStore
+from klue_beam.transforms.base.stores.opening import locate
+from klue_beam.transforms.plan.files import describe_file, read_footer
+from klue_beam.transforms.write.publish import MAX_GROUP_BYTES, MAX_GROUP_ROWS, AttemptFile
 
 SCHEMA = pa.schema(
     [
@@ -43,7 +33,7 @@ row = st.fixed_dictionaries(
 
 
 def write(folder, batches, name="part"):
-    attempt = AttemptFile(Path(folder), name, SCHEMA.with_metadata(FOOTER))
+    attempt = AttemptFile(LocalStore(str(folder)), name, SCHEMA.with_metadata(FOOTER))
     for batch in batches:
         attempt.write(batch)
     attempt.close({"klue_beam.end_record": "7"})
@@ -67,7 +57,7 @@ def test_rows_come_back_as_they_were_written(groups):
 
 def test_the_footer_holds_what_was_known_first_and_what_was_known_last(tmp_path):
     attempt = write(tmp_path, [texts("하나")])
-    assert read_footer(attempt.path) == {**FOOTER, "klue_beam.end_record": "7"}
+    assert read_footer(*locate(str(attempt.path))) == {**FOOTER, "klue_beam.end_record": "7"}
     assert pq.read_schema(attempt.path).metadata[b"klue_beam.config_hash"] == b"abc"
 
 
@@ -105,63 +95,16 @@ def test_a_row_larger_than_a_row_group_is_a_group_of_its_own(tmp_path):
 
 def test_discarding_removes_the_file_open_or_closed_and_twice(tmp_path):
     closed = write(tmp_path, [texts("하나")])
-    opened = AttemptFile(tmp_path, "part", SCHEMA)
+    opened = AttemptFile(LocalStore(str(tmp_path)), "part", SCHEMA)
     opened.write(texts("둘"))
     for attempt in (closed, opened, opened):
         attempt.discard()
     assert list((tmp_path / "_attempts").iterdir()) == []
 
 
-def test_only_the_first_of_two_files_gets_the_name(tmp_path):
-    first, second, target = (
-        write(tmp_path, [texts("하나")]),
-        write(tmp_path, [texts("둘")]),
-        tmp_path / "data" / "part.parquet",
-    )
-    assert put_if_absent(first.path, target)
-    assert not put_if_absent(second.path, target)
-    assert pq.read_table(target)["text"].to_pylist() == ["하나"]
-
-
-def test_of_many_racing_for_a_name_one_gets_it_whole(tmp_path):
-    attempts = [write(tmp_path, [texts(*[f"경주 {i}"] * 100)]) for i in range(16)]
-    target = tmp_path / "data" / "part.parquet"
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(lambda attempt: put_if_absent(attempt.path, target), attempts))
-    assert won.count(True) == 1
-    assert target.read_bytes() == attempts[won.index(True)].path.read_bytes()
-
-
-def test_an_attempt_that_another_run_cleared_is_said_to_be_gone(tmp_path):
-    attempt = write(tmp_path, [texts("하나")])
-    assert clear_attempts(tmp_path) == 1
-    message = (
-        f"The attempt file {attempt.path} is gone: another run into the same folder cleared it. Let one run at a time"
-    )
-    with pytest.raises(PublishError, match=re.escape(message)):
-        put_if_absent(attempt.path, tmp_path / "data" / "part.parquet")
-
-
-def test_a_file_system_that_cannot_link_is_named_with_the_remedy(tmp_path):
-    other = Path("/dev/shm")
-    if not os.access(other, os.W_OK) or other.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("needs a second file system, and /dev/shm is none")
-    with tempfile.TemporaryDirectory(dir=other) as folder:
-        target = Path(folder) / "part.parquet"
-        with pytest.raises(
-            PublishError, match=rf"{target} cannot be published by a hard link .* Choose a dataset folder"
-        ):
-            put_if_absent(write(tmp_path, [texts("하나")]).path, target)
-        assert not target.exists()
-
-
 def test_a_description_says_path_rows_size_and_hash(tmp_path):
     attempt = write(tmp_path, [texts("하나", "둘")])
-    described = describe_file(tmp_path, attempt.path)
+    described = describe_file(LocalStore(str(tmp_path)), f"_attempts/{attempt.path.name}")
     assert described.path == f"_attempts/{attempt.path.name}"
     assert (described.rows, described.size_bytes) == (2, attempt.path.stat().st_size)
     assert re.fullmatch("[0-9a-f]{64}", described.sha256)
-
-
-def test_clearing_attempts_of_a_folder_without_any_does_nothing(tmp_path):
-    assert clear_attempts(tmp_path) == 0

@@ -20,12 +20,15 @@ from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig, ha
 from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.shard import Chunk, Coverage, Receipt, Shard
 from klue_beam.transforms.base.progress import listen
+from klue_beam.transforms.base.stores.local import LocalStore
+from klue_beam.transforms.plan.files import hash_coverage, read_footer
 from klue_beam.transforms.plan.plan import load_plan, make_plan, save_plan
 from klue_beam.transforms.read.shards import ReadShards, read_shard
 from klue_beam.transforms.tasks.output import annotated_schema
 from klue_beam.transforms.write.contract import ContractError
-from klue_beam.transforms.write.publish import PublishError, hash_coverage, read_footer
-from klue_beam.transforms.write.sink import SegmentWriter, WriteAnnotations, clear_attempts, provenance, write_segment
+from klue_beam.transforms.write.publish import PublishError
+from klue_beam.transforms.write.segment import SegmentWriter
+from klue_beam.transforms.write.sink import WriteAnnotations, provenance, write_segment
 
 CONFIG = AnnotateConfig(splitter_version="1", model=ModelConfig(model_sha256={"tc": "ab", "ner": "cd"}))
 HASH = hash_config(CONFIG.to_dict())
@@ -141,7 +144,7 @@ def test_the_receipt_counts_and_fingerprints_what_was_published(annotated, put, 
 
 def test_the_footer_says_what_made_the_rows_and_what_they_cover(annotated, put, tmp_path):
     put(*chunks(annotated))
-    footer = read_footer(tmp_path / PUBLISHED[2])
+    footer = read_footer(LocalStore(str(tmp_path)), PUBLISHED[2])
     assert PROVENANCE.items() <= footer.items()
     assert json.loads(footer["klue_beam.models"])["tc"] == {"name": "small", "sha256": "ab"}
     assert footer["klue_beam.schema_version"] == "1.0"
@@ -419,12 +422,14 @@ def test_a_bundle_that_ends_inside_a_segment_fails(dataset):
 
 
 def test_an_object_store_is_refused_before_the_pipeline_runs():
-    with pytest.raises(ValueError, match=r"`dataset` must be a folder, got 'gs://bucket/out'\. Mount the store"):
+    with pytest.raises(
+        ValueError, match=r"An address must be a path, or begin with file://, got 'gs://bucket/out'\. Copy"
+    ):
         WriteAnnotations("gs://bucket/out", CONFIG, HASH)
 
 
 def test_what_killed_attempts_left_can_be_cleared(annotated, tmp_path):
     writer = SegmentWriter(tmp_path, annotated.SHARD, 0, annotated.SCHEMA, PROVENANCE)
     writer.write(chunks(annotated)[0])
-    assert clear_attempts(tmp_path) == 1
+    assert LocalStore(str(tmp_path)).clear_attempts() == 1
     assert files(tmp_path) == []

@@ -132,6 +132,10 @@ class Store(abc.ABC):
           OSError: if its folder cannot be made.
         """
 
+    def discard(self, attempt: Path) -> None:
+        """Throw away a file at a path that `attempt_path` gave; does nothing where it is gone."""
+        attempt.unlink(missing_ok=True)
+
     @abc.abstractmethod
     def clear_attempts(self) -> int:
         """Remove what killed attempts left. Only for a driver that knows that nobody else writes here.
