@@ -68,9 +68,14 @@ def make_parser() -> CommandParser:
     )
     add("--output", required=True, help="the model folder; checkpoints lie in it until the run is complete")
     add("--name", help="what provenance calls the model (default: the output folder's name)")
-    add("--epochs", nargs="*", default=[], metavar="NAME=N", help="passes over each data set; fractions are fine")
-    add("--dev", nargs="*", default=[], metavar="TASK=FILE", help="labelled rows to score the model on as it learns")
-    add("--dev_rows", type=whole_number, default=500, help="at most so many of each task")
+    _add_model_arguments(parser)
+    _add_run_arguments(parser)
+    return parser
+
+
+def _add_model_arguments(parser: CommandParser) -> None:
+    """Add what the model is like that a run begins with."""
+    add = parser.add_argument
     add(
         "--layers",
         type=whole_number,
@@ -102,6 +107,14 @@ def make_parser() -> CommandParser:
         metavar="NAME",
         help="store no embedding matrix, but take that of this embedded model (it must be frozen in training)",
     )
+
+
+def _add_run_arguments(parser: CommandParser) -> None:
+    """Add how it learns."""
+    add = parser.add_argument
+    add("--epochs", nargs="*", default=[], metavar="NAME=N", help="passes over each data set; fractions are fine")
+    add("--dev", nargs="*", default=[], metavar="TASK=FILE", help="labelled rows to score the model on as it learns")
+    add("--dev_rows", type=whole_number, default=500, help="at most so many of each task")
     add_fields(parser, TrainConfig)
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster where the processor has it")
     for task in TASKS.values():
@@ -110,7 +123,6 @@ def make_parser() -> CommandParser:
     add("--device", choices=DEVICES, default="auto", help="where to train; auto takes a GPU where torch sees one")
     add("--threads", type=whole_number, metavar="N", help="threads of this process (default: as many as torch takes)")
     add("--stop_after", type=whole_number, help="stop after so many steps, with a checkpoint to go on from")
-    return parser
 
 
 def main(argv: Sequence[str]) -> int:

@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -24,10 +25,13 @@ from klue_beam.transforms.models.checkpoints.checkpoint import save_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel, count_parameters
 from klue_beam.transforms.models.nets.precision import choose_device
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.learning import Objective
 from klue_beam.transforms.tasks.report import Report
+from klue_beam.transforms.training.batches import BatchPlan
+from klue_beam.transforms.training.checkpoints import STATE_FILE, Teacher
 from klue_beam.transforms.training.config import TrainConfig
 from klue_beam.transforms.training.dev_scores import score_dev_rows
-from klue_beam.transforms.training.trainer import STATE_FILE, BatchPlan, DivergedError, Step, train
+from klue_beam.transforms.training.trainer import DivergedError, Step, train
 
 
 def run(
@@ -63,16 +67,8 @@ def run(
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    model, tokenizer = start_model(args, tasks, task_options)
-    teacher = load_teacher(args, model, tokenizer)
-    model.to(device)
-    if teacher is not None:
-        teacher.model.to(device)
-    extra = nn.ModuleDict()
-    objectives = load_objectives(tasks, data, model, extra, task_options, folder, args.seed)
-    if TEXTS in data and teacher is not None:
-        objectives.append(load_texts(data[TEXTS], tasks, teacher.model, tokenizer))
-    extra.to(device)
+    begun = _begin(args, tasks, data, task_options, folder, device)
+    model, tokenizer, objectives = begun.model, begun.tokenizer, begun.objectives
     n_rows = {objective.name: len(objective.texts) for objective in objectives}
     sizes = ", ".join(f"{name} {count:,}" for name, count in n_rows.items())
     console.print(f"{count_parameters(model):,} parameters; examples: {sizes}", highlight=False)
@@ -81,7 +77,7 @@ def run(
         with _Display(console, model, tokenizer, rows) as display:
             complete = train(
                 model,
-                extra,
+                begun.extra,
                 tokenizer,
                 objectives,
                 config,
@@ -90,7 +86,7 @@ def run(
                 args.stop_after,
                 display.show_plan,
                 display.show_scores,
-                teacher,
+                begun.teacher,
             )
     except DivergedError as error:
         tell(NAME, error)
@@ -104,6 +100,37 @@ def run(
     (folder / STATE_FILE).unlink()
     console.print(f"Trained. The model is in {folder}; use it with --model {folder}.", highlight=False)
     return 0
+
+
+class _Begun(NamedTuple):
+    """What a run begins with, on its device."""
+
+    model: MultiTaskModel
+    tokenizer: TextTokenizer
+    extra: nn.ModuleDict
+    objectives: Sequence[Objective]
+    teacher: Teacher | None
+
+
+def _begin(
+    args: argparse.Namespace,
+    tasks: tuple[str, ...],
+    data: Mapping[str, str],
+    task_options: Mapping[str, Any],
+    folder: Path,
+    device: torch.device,
+) -> _Begun:
+    model, tokenizer = start_model(args, tasks, task_options)
+    teacher = load_teacher(args, model, tokenizer)
+    model.to(device)
+    if teacher is not None:
+        teacher.model.to(device)
+    extra = nn.ModuleDict()
+    objectives = load_objectives(tasks, data, model, extra, task_options, folder, args.seed)
+    if TEXTS in data and teacher is not None:
+        objectives.append(load_texts(data[TEXTS], tasks, teacher.model, tokenizer))
+    extra.to(device)
+    return _Begun(model, tokenizer, extra, objectives, teacher)
 
 
 class _Display:

@@ -22,11 +22,11 @@ from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.base import Task
 from klue_beam.transforms.tasks.gold import split_held_out
 from klue_beam.transforms.tasks.learning import LearningRun, Objective
+from klue_beam.transforms.training.checkpoints import STATE_FILE, Teacher
 from klue_beam.transforms.training.distillation import TextObjective, check_teacher
 from klue_beam.transforms.training.scratch import build_random_encoder, start_from_scratch
 from klue_beam.transforms.training.student import keep_layers, keep_units
 from klue_beam.transforms.training.texts import read_texts, split_texts
-from klue_beam.transforms.training.trainer import STATE_FILE, Teacher
 from klue_beam.transforms.training.vocabulary import cut_vocabulary
 
 

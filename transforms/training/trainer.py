@@ -1,42 +1,30 @@
 """The training loop: batches of one objective each in a fixed random order, checkpoints, resume."""
 
-import dataclasses
-import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
-from klue_beam.schemas.config import require
 from klue_beam.schemas.registry import TASKS
-from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.text.batching import count_max_pieces
-from klue_beam.transforms.models.text.pieces import PaddedInputs, TextTokenizer
+from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.learning import LearnBatch, Objective
+from klue_beam.transforms.training.batches import Batch, BatchPlan, hide_pieces, plan_batches
+from klue_beam.transforms.training.checkpoints import STATE_FILE, Checkpoint, Teacher, fingerprint_run
 from klue_beam.transforms.training.config import TrainConfig
 from klue_beam.transforms.training.distillation import distillation_loss
 from klue_beam.transforms.training.forward import all_heads, device_of, encode_batch, run_encoder, total_loss
 
-STATE_FILE: Final = "training_state.pt"
 LOG_FILE: Final = "training_log.jsonl"
 
 
 class DivergedError(RuntimeError):
     """A run's loss is no number any more, and nothing that follows would be."""
-
-
-class BatchPlan(NamedTuple):
-    """The batches of a run in their order, and how many examples of each objective are left out as too long."""
-
-    batches: list["Batch"]
-    left_out: dict[str, int]
 
 
 class Step(NamedTuple):
@@ -47,81 +35,6 @@ class Step(NamedTuple):
     objective: str
     loss: float
     tokens_per_second: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Batch:
-    """Which examples of which objective make a batch."""
-
-    objective: int
-    index: Ints
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Teacher:
-    """What a student learns from beside its labels.
-
-    Attributes:
-      model: in evaluation mode, checked by `check_teacher`.
-      sha256: of its folder; a run goes on only with the same teacher.
-      weight: the teacher's share of the loss, from 0 to 1; the labels have the rest.
-    """
-
-    model: MultiTaskModel
-    sha256: str
-    weight: float
-
-    def __post_init__(self) -> None:
-        require(0 < self.weight <= 1, "`teacher_weight` must be above 0 and at most 1", self.weight, "Give 0.7.")
-
-
-def plan_batches(
-    objectives: Sequence[Objective], tokenizer: TextTokenizer, config: TrainConfig, max_pieces: int
-) -> BatchPlan:
-    """Lay out every batch of the run in its order; the same seed gives the same order.
-
-    Args:
-      objectives: what to learn.
-      tokenizer: the model's.
-      config: how.
-      max_pieces: what the encoder has room for; `config` may ask for less.
-
-    Raises:
-      ValueError: if no example of an objective is short enough.
-    """
-    random = np.random.default_rng(config.seed)
-    batches: list[Batch] = []
-    left_out: dict[str, int] = {}
-    for number, objective in enumerate(objectives):
-        pieces = tokenizer.encode(objective.texts).pieces.lengths
-        lengths = pieces + tokenizer.n_special
-        room = min(config.max_pieces, max_pieces)
-        usable = np.flatnonzero(pieces <= room)
-        left_out[objective.name] = len(lengths) - len(usable)
-        require(
-            len(usable) > 0,
-            f"Of {objective.name}, some example must have at most {room} pieces",
-            f"{len(lengths)} longer ones" if len(lengths) else "no example",
-            "Raise `max_pieces`, or give other data.",
-        )
-        wanted = config.epochs.get(objective.name, 1.0)
-        while wanted > 0:
-            order = random.permutation(usable)[: math.ceil(len(usable) * min(wanted, 1.0))]
-            # Neighbours in length, but not always the same neighbours.
-            order = order[np.argsort(lengths[order] * random.uniform(0.9, 1.1, len(order)), kind="stable")]
-            batches += [Batch(number, index) for index in _cut(order, lengths, config.batch_tokens)]
-            wanted -= 1
-    return BatchPlan([batches[i] for i in random.permutation(len(batches))], left_out)
-
-
-def _cut(order: Ints, lengths: Ints, batch_tokens: int) -> list[Ints]:
-    cuts, widest, begin = [0], 0, 0
-    for i, example in enumerate(order):
-        widest = max(widest, int(lengths[example]))
-        if i > begin and widest * (i + 1 - begin) > batch_tokens:
-            cuts.append(i)
-            begin, widest = i, int(lengths[example])
-    return [part for part in np.split(order, cuts[1:]) if len(part)]
 
 
 def parameter_groups(model: MultiTaskModel, extra: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
@@ -197,14 +110,15 @@ def train(
     on_plan(plan)
     batches = plan.batches
     optimizer = torch.optim.AdamW(parameter_groups(model, extra, config), betas=(0.9, 0.98))
-    fingerprint = _fingerprint(model, objectives, config, teacher)
-    first = _resume(folder / STATE_FILE, model, extra, optimizer, fingerprint)
+    fingerprint = fingerprint_run(model, objectives, config, teacher)
+    checkpoint = Checkpoint(folder / STATE_FILE, model, extra, optimizer, fingerprint)
+    first = checkpoint.resume()
     if first == 0:
         torch.manual_seed(config.seed)
     with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
         for step in range(first, len(batches)):
             if stop_after is not None and step - first >= stop_after:
-                _checkpoint(folder / STATE_FILE, model, extra, optimizer, fingerprint, step)
+                checkpoint.save(step)
                 return False
             model.train()
             extra.train()
@@ -213,7 +127,7 @@ def train(
             on_step(done)
             if (step + 1) % config.checkpoint_steps == 0 or step + 1 == len(batches):
                 log.flush()
-                _checkpoint(folder / STATE_FILE, model, extra, optimizer, fingerprint, step + 1)
+                checkpoint.save(step + 1)
                 model.eval()
                 on_checkpoint(step + 1)
     model.eval()
@@ -264,23 +178,6 @@ def _step(
     return Step(step + 1, len(batches), objective.name, float(loss.detach()), inputs.input_ids.size / seconds)
 
 
-def hide_pieces(inputs: PaddedInputs, tokenizer: TextTokenizer, share: float) -> PaddedInputs:
-    """Put the mask token, or the unknown one where a tokenizer has none, in the place of some pieces.
-
-    Args:
-      inputs: a batch.
-      tokenizer: the model's.
-      share: of the pieces, special tokens and padding left out, drawn by torch's generator.
-
-    Reference (word dropout): Iyyer et al., 2015, https://aclanthology.org/P15-1162
-    """
-    if not share:
-        return inputs
-    hidden = (torch.rand(inputs.input_ids.shape) < share).numpy()
-    hidden &= ~np.isin(inputs.input_ids, tokenizer.tokenizer.all_special_ids)
-    return dataclasses.replace(inputs, input_ids=np.where(hidden, tokenizer.hidden_id, inputs.input_ids))
-
-
 def rate_share(step: int, n_steps: int, warmup_share: float) -> float:
     """Give the share of the peak learning rate at a step: linear up, then linear down.
 
@@ -291,51 +188,3 @@ def rate_share(step: int, n_steps: int, warmup_share: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return (n_steps - step) / max(1, n_steps - warmup)
-
-
-def _fingerprint(
-    model: MultiTaskModel, objectives: Sequence[Objective], config: TrainConfig, teacher: Teacher | None
-) -> str:
-    """Name everything that a run's weights follow from but the base: configuration, model and data."""
-    digests = {}
-    for objective in objectives:
-        digest = hashlib.sha256("\n".join(objective.texts).encode())
-        digest.update(objective.known())
-        digests[objective.name] = [len(objective.texts), digest.hexdigest()]
-    asked = [] if teacher is None else [teacher.sha256, teacher.weight]
-    return json.dumps([dataclasses.asdict(config), dataclasses.asdict(model.spec), digests, asked], sort_keys=True)
-
-
-def _checkpoint(
-    path: Path, model: nn.Module, extra: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int
-) -> None:
-    state = {
-        "fingerprint": fingerprint,
-        "step": step,
-        "model": model.state_dict(),
-        "extra": extra.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-    fresh = path.with_suffix(".new")
-    torch.save(state, fresh)
-    fresh.replace(path)
-
-
-def _resume(path: Path, model: nn.Module, extra: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    if state["fingerprint"] != fingerprint:
-        raise ValueError(
-            f"A run goes on only with the data and options that it began with; {path} is of another run. "
-            "Give another --output, or remove that file to begin anew."
-        )
-    model.load_state_dict(state["model"])
-    extra.load_state_dict(state["extra"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["rng"])
-    if torch.cuda.is_available() and len(state["cuda_rng"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda_rng"])
-    return int(state["step"])

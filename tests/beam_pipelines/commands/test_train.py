@@ -14,7 +14,8 @@ from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.loading import load_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
-from klue_beam.transforms.training.trainer import LOG_FILE, STATE_FILE
+from klue_beam.transforms.training.checkpoints import STATE_FILE
+from klue_beam.transforms.training.trainer import LOG_FILE
 from tests.klue_rows import write_all, write_dp
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 from tests.transforms.annotate.test_sentences import make_rows

@@ -22,10 +22,12 @@ from klue_beam.transforms.tasks.dependency.learn import DependencyObjective
 from klue_beam.transforms.tasks.entity.learn import EntityObjective
 from klue_beam.transforms.tasks.learning import IGNORE, Objective, Output
 from klue_beam.transforms.tasks.relation.learn import RelationObjective
+from klue_beam.transforms.training.batches import hide_pieces, plan_batches
 from klue_beam.transforms.training.calibration import calibrate, collect_outputs
+from klue_beam.transforms.training.checkpoints import STATE_FILE
 from klue_beam.transforms.training.config import TrainConfig
 from klue_beam.transforms.training.forward import encode_batch
-from klue_beam.transforms.training.trainer import STATE_FILE, DivergedError, Step, hide_pieces, plan_batches, train
+from klue_beam.transforms.training.trainer import DivergedError, Step, train
 from tests.klue_rows import write_all
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 

@@ -6,16 +6,8 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from klue_beam.transforms.tasks.gold import (
-    Record,
-    is_json,
-    read_json,
-    read_records,
-    read_text,
-    take_guid,
-    take_label,
-    take_string,
-)
+from klue_beam.transforms.tasks.gold import is_json, read_json, read_records, read_text
+from klue_beam.transforms.tasks.records import Record, take_guid, take_label, take_string
 
 TEXT_FIELDS: Final = ("text", "title", "sentence")
 """What the text of a record may be called; KLUE-TC calls it `title`."""

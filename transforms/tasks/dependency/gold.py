@@ -3,18 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from klue_beam.transforms.tasks.gold import (
-    Record,
-    blocks,
-    check_string,
-    is_json,
-    read_json,
-    read_text,
-    shorten,
-    show_row,
-    take_guid,
-    take_list,
-)
+from klue_beam.transforms.tasks.gold import blocks, is_json, read_json, read_text, show_row
+from klue_beam.transforms.tasks.records import Record, check_string, shorten, take_guid, take_list
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,20 +6,8 @@ from typing import Any, Final, NamedTuple
 
 from klue_beam.schemas.labels import NER_TYPES
 from klue_beam.transforms.tasks.entity.tagging import bio_tags
-from klue_beam.transforms.tasks.gold import (
-    Record,
-    blocks,
-    is_json,
-    read_json,
-    read_text,
-    shorten,
-    show_row,
-    take_guid,
-    take_int,
-    take_label,
-    take_list,
-    take_string,
-)
+from klue_beam.transforms.tasks.gold import blocks, is_json, read_json, read_text, show_row
+from klue_beam.transforms.tasks.records import Record, shorten, take_guid, take_int, take_label, take_list, take_string
 
 NER_TAGS: Final = bio_tags(NER_TYPES)
 """KLUE-NER's character tags: O, B-PS, I-PS, B-LC, …"""

@@ -4,10 +4,9 @@ import dataclasses
 
 from klue_beam.schemas.labels import ENTITY_TYPES, RE_TYPE_TO_ENTITY_TYPE, RELATIONS
 from klue_beam.transforms.tasks.entity.gold import Mention, read_mention
-from klue_beam.transforms.tasks.gold import (
+from klue_beam.transforms.tasks.gold import read_json, read_text
+from klue_beam.transforms.tasks.records import (
     Record,
-    read_json,
-    read_text,
     shorten,
     take_guid,
     take_int,
