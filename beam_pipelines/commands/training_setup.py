@@ -48,10 +48,11 @@ def start_model(
     folder = resolve_folder(options.base)
     if folder is not None and set(tasks) <= set(ModelSpec.load(folder).tasks):
         model, tokenizer = load_model(folder)
-        if options.layers is not None or options.pair_layers is not None:
+        asked = [TASKS[task].asked_depth(task_options.get(task)) for task in model.spec.tasks]
+        depth = next((depth for depth in asked if depth is not None), None)
+        if options.layers is not None or depth is not None:
             layers = model.encoder.config.num_hidden_layers if options.layers is None else options.layers
-            pair_layers = min(model.depth, layers) if options.pair_layers is None else options.pair_layers
-            model = keep_layers(model, layers, pair_layers)
+            model = keep_layers(model, layers, min(model.depth, layers) if depth is None else depth)
         if options.intermediate_size is not None:
             model = keep_units(model, options.intermediate_size)
         fresh = model.spec.without_fit()

@@ -349,6 +349,14 @@ class Task(abc.ABC):
         """
         return self.spec_type()
 
+    def asked_depth(self, options: Any) -> int | None:  # noqa: ARG002 - most tasks read the last states alone
+        """Tell which `depth` a person asks for; None for none.
+
+        Args:
+          options: a `train_options`.
+        """
+        return None
+
     def with_depth(self, spec: Any, depth: int) -> Any:  # noqa: ARG002 - most tasks read the last states alone
         """Give the spec of a student whose heads read states so many layers below the top, see `depth`."""
         return spec

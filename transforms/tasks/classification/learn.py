@@ -23,12 +23,21 @@ class TextObjective:
       examples: labelled texts.
       labels: the label set, in the order of the head's outputs.
       head: name of the head.
+
+    Raises:
+      ValueError: on a label that is none of the set.
     """
 
     def __init__(self, name: str, examples: Sequence[LabelledText], labels: Sequence[str], head: str) -> None:
         self.name = name
         self.texts = [example.text for example in examples]
-        self.labels = np.array([labels.index(example.label) for example in examples], np.int64)
+        numbers = {label: number for number, label in enumerate(labels)}
+        if unknown := sorted({example.label for example in examples} - set(numbers)):
+            raise ValueError(
+                f"A row's label must be one of the model's, {', '.join(labels)}, got {unknown[0]!r}. Leave such rows "
+                "out, or train a new model."
+            )
+        self.labels = np.array([numbers[example.label] for example in examples], np.int64)
         self._head = head
 
     def known(self) -> bytes:

@@ -230,6 +230,10 @@ class RelationTask(Task):
         """See Task."""
         return RelationSpec(pair_layers=PAIR_LAYERS if options.pair_layers is None else options.pair_layers)
 
+    def asked_depth(self, options: RelationTraining) -> int | None:
+        """See Task."""
+        return options.pair_layers
+
     def with_depth(self, spec: RelationSpec, depth: int) -> RelationSpec:
         """See Task."""
         return dataclasses.replace(spec, pair_layers=depth)
