@@ -4,20 +4,29 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-GCP = ["apache-beam[gcp]>=2.77", "smart_open[gcs]>=7.0"]
+GCP = ["apache-beam[gcp]>=2.77", "smart_open[gcs]>=7.0"]  # a hundred packages: for Dataflow and Google's stores alone
 AWS = ["apache-beam[aws]>=2.77", "smart_open[s3]>=7.0"]
 KIWI = ["kiwipiepy>=0.24"]
+KSS = [
+    "kss>=6.0.6,<6.1",  # the splitter reaches into its modules
+    "python-mecab-ko>=1.3.7",  # what kss takes for its backend "mecab"; its dictionary comes along
+]
+QUERY = ["duckdb>=1.1"]
 DEV = [
     *GCP,
+    *KIWI,
+    *KSS,
+    *QUERY,
     "build>=1.2",
     "datatrove>=0.10",  # a peer in benchmarks
-    "duckdb>=1.1",
     "hypothesis>=6.100",
     "mypy>=1.15",
     "pandas-stubs>=2.2",
+    "psutil>=6.0",
     "pytest>=8.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.9",
-    "scikit-learn>=1.5",
+    "scikit-learn>=1.5",  # it, scipy and seqeval are what our own metrics are tested against
     "scipy>=1.14",
     "seqeval>=1.2.2",
     "types-PyYAML>=6.0",
@@ -40,15 +49,13 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "apache-beam>=2.77",
-        "cryptography>=42",  # what dask makes a run's TLS keys with
+        "backports.zstd>=1.0; python_version < '3.14'",
+        "cryptography>=42",  # keys of a run's own for Dask's connections
         "dask>=2025.1",
         "distributed>=2025.1",
         "huggingface_hub>=1.31",
-        "kss>=6.0.6",
         "numpy>=2.0",
-        "psutil>=6.0",
         "pyarrow>=18",
-        "python-mecab-ko>=1.3.7",  # what kss takes for its backend "mecab"; its dictionary comes along
         "rich>=13.9",
         "safetensors>=0.8",
         "smart_open[zst]>=7.0",
@@ -60,8 +67,10 @@ setup(
         "gcp": GCP,
         "aws": AWS,
         "kiwi": KIWI,
+        "kss": KSS,
+        "query": QUERY,
         "dev": DEV,
-        "all": [*GCP, *AWS, *KIWI],
+        "all": [*GCP, *AWS, *KIWI, *KSS, *QUERY],
     },
     entry_points={"console_scripts": ["klue-beam = klue_beam.__main__:main"]},
     classifiers=[

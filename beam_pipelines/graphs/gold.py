@@ -7,9 +7,8 @@ from typing import Any, Final
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from klue_beam.beam_pipelines.graphs.pipelines import make_pipeline
 from klue_beam.schemas.config import ModelConfig
 from klue_beam.schemas.document import DOCUMENT
 from klue_beam.schemas.dropped import DROPPED
@@ -37,7 +36,7 @@ def run_annotation(
         _document_chunk(examples[begin : begin + DOCUMENTS_PER_CHUNK], begin, number)
         for number, begin in enumerate(range(0, len(examples), DOCUMENTS_PER_CHUNK))
     ]
-    with _pipeline(flags) as pipeline:
+    with make_pipeline(flags) as pipeline:
         _ = (
             pipeline
             | beam.Create(chunks).with_output_types(Chunk)
@@ -63,7 +62,7 @@ def run_answers(
     """
     numbered = list(enumerate(examples))
     bundles = [numbered[begin : begin + EXAMPLES_PER_BUNDLE] for begin in range(0, len(numbered), EXAMPLES_PER_BUNDLE)]
-    with _pipeline(flags) as pipeline:
+    with make_pipeline(flags) as pipeline:
         _ = (
             pipeline
             | beam.Create(bundles)
@@ -90,13 +89,6 @@ class _AskAboutRows(beam.DoFn):
         answers = TASKS[self._task].answer(self._engine, [example for _, example in bundle])
         for (number, _), answer in zip(bundle, answers, strict=True):
             yield json.dumps({"row": number, "answer": answer})
-
-
-def _pipeline(flags: Sequence[str]) -> beam.Pipeline:
-    options = PipelineOptions(list(flags))
-    if options.view_as(StandardOptions).runner:
-        return beam.Pipeline(options=options)
-    return beam.Pipeline(runner=FnApiRunner(), options=options)
 
 
 def _document_chunk(examples: Sequence[Example], first: int, number: int) -> Chunk:

@@ -103,24 +103,12 @@ def run_shard(shard: Shard, job: ShardJob) -> None:
     Raises:
       Exception: whatever a transform raised.
     """
-    from klue_beam.beam_pipelines.graphs.dataset import build  # noqa: PLC0415  the driver's own process never needs it
+    # The driver's own process never needs Beam.
+    from klue_beam.beam_pipelines.graphs.dataset import build  # noqa: PLC0415
+    from klue_beam.beam_pipelines.graphs.pipelines import make_pipeline  # noqa: PLC0415
 
-    with local_pipeline(job.beam_flags) as pipeline:
+    with make_pipeline(job.beam_flags) as pipeline:
         build(pipeline, [shard], job.config, job.config_hash, job.dataset, job.threads, job.device)
-
-
-def local_pipeline(beam_flags: Sequence[str] = ()) -> Any:
-    """Give an empty pipeline that runs in this process, in memory, whatever Beam's own default for the machine is.
-
-    Args:
-      beam_flags: further options of Beam.
-    """
-    import apache_beam as beam  # noqa: PLC0415  the driver's own process never needs it
-    from apache_beam.options.pipeline_options import PipelineOptions  # noqa: PLC0415
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: PLC0415
-
-    flags = [*beam_flags, "--direct_running_mode=in_memory", "--direct_num_workers=1"]
-    return beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(flags))
 
 
 @dataclass

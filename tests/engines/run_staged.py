@@ -17,7 +17,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 def main(pipeline_path: str, origins_path: str) -> None:
     """Run the pipeline to its end; an exception is the process's own."""
-    specs = {room: importlib.util.find_spec(room) for room in ("schemas", "transforms", "beam_pipelines")}
+    rooms = ("klue_beam", "klue_beam.schemas", "klue_beam.transforms", "klue_beam.beam_pipelines")
+    specs = {room: importlib.util.find_spec(room) for room in rooms}
     origins = {room: spec.origin if spec else None for room, spec in specs.items()}
     Path(origins_path).write_text(json.dumps(origins), encoding="utf-8")
     pipeline = beam_runner_api_pb2.Pipeline.FromString(Path(pipeline_path).read_bytes())

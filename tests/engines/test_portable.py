@@ -1,6 +1,6 @@
 """Beam's portable path, with nothing but PyPI: a job service in a process of its own, workers here or elsewhere."""
 
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -8,51 +8,53 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.corpus import ENVIRONMENT, Corpus, check_same
+from tests.engines.corpus import ENVIRONMENT, TIME_LIMIT_SECONDS, Corpus, check_same
 
 Servers = list["subprocess.Popen[bytes]"]
+WORKER_LOG = "worker_pool.log"
 
 
-def start_server(processes: Servers, folder: Path, module: str, *arguments: str) -> None:
-    with (folder / f"{module}.log").open("wb") as log:
-        command = [sys.executable, "-m", module, *arguments]
+def start_server(processes: Servers, log: Path, *arguments: str) -> None:
+    """Start a Python process whose output goes to a file, in that file's folder."""
+    with log.open("wb") as output:
+        command = [sys.executable, *arguments]
         processes.append(
-            subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+            subprocess.Popen(
+                command, cwd=log.parent, env=ENVIRONMENT, stdout=output, stderr=output, start_new_session=True
+            )
         )
+
+
+def wait_for(pattern: str, path: Path, server: "subprocess.Popen[bytes]") -> str:
+    """Wait until a file that a server writes has what is looked for, and give that."""
+    deadline = time.monotonic() + TIME_LIMIT_SECONDS
+    while True:
+        found = re.search(pattern, path.read_text()) if path.exists() else None
+        if found is not None:
+            return found[1]
+        assert server.poll() is None, f"the server ended: {path.read_text() if path.exists() else ''}"
+        assert time.monotonic() < deadline, f"no {pattern} in {path}"
+        time.sleep(0.05)
 
 
 @pytest.fixture
 def job_endpoint(processes: Servers, tmp_path: Path) -> str:
     """Beam's own job service, which runs jobs on workers that it does not start in its own process."""
     port_file = tmp_path / "port"
-    module = "apache_beam.runners.portability.local_job_service_main"
-    start_server(processes, tmp_path, module, "--port_file", str(port_file), "--staging_dir", str(tmp_path / "staged"))
-    deadline = time.monotonic() + 60
-    while not port_file.exists():
-        assert processes[-1].poll() is None, "the job service ended"
-        assert time.monotonic() < deadline, "the job service did not start"
-        time.sleep(0.05)
-    return f"localhost:{port_file.read_text()}"
+    command = ("-m", "apache_beam.runners.portability.local_job_service_main", "--port_file", str(port_file))
+    start_server(processes, tmp_path / "job_service.log", *command, "--staging_dir", str(tmp_path / "staged"))
+    return "localhost:" + wait_for(r"(\d+)$", port_file, processes[-1])
 
 
 @pytest.fixture
 def worker_endpoint(processes: Servers, tmp_path: Path) -> str:
-    """Beam's worker pool, which starts each worker as a process."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    module = "apache_beam.runners.worker.worker_pool_main"
-    start_server(processes, tmp_path, module, f"--service_port={port}")
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("localhost", port), timeout=1).close()
-        except OSError:
-            assert processes[-1].poll() is None, "the worker pool ended"
-            assert time.monotonic() < deadline, "the worker pool did not start"
-            time.sleep(0.05)
-        else:
-            return f"localhost:{port}"
+    """Beam's worker pool, which starts each worker as a process; on a port of its own choice, which its log tells."""
+    code = (
+        "import logging, sys; from apache_beam.runners.worker.worker_pool_main import main; "
+        "logging.basicConfig(level=logging.INFO); main(['worker_pool_main', '--service_port=0'])"
+    )
+    start_server(processes, tmp_path / WORKER_LOG, "-c", code)
+    return wait_for(r"Listening for workers at (\S+)", tmp_path / WORKER_LOG, processes[-1])
 
 
 def test_loopback_gives_the_local_rows(corpus: Corpus, job_endpoint: str, tmp_path: Path) -> None:
@@ -75,5 +77,5 @@ def test_external_workers_give_the_local_rows(
         f"--environment_config={worker_endpoint}",
     )
     check_same(output, corpus.local)
-    log = (tmp_path / "apache_beam.runners.worker.worker_pool_main.log").read_text()
+    log = (tmp_path / WORKER_LOG).read_text()
     assert "Starting worker with command" in log

@@ -3,17 +3,17 @@
 import fcntl
 import os
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
 
 from klue_beam.beam_pipelines.commands import annotate as annotate_command
-from klue_beam.beam_pipelines.commands import annotation_run
 from klue_beam.beam_pipelines.local.cluster import ClusterConfig
-from klue_beam.beam_pipelines.local.job import plan_job
 from klue_beam.schemas.config import PRECISIONS, AnnotateConfig
-from klue_beam.schemas.shard import ATTEMPTS_DIR, SUCCESS_FILE
+from klue_beam.schemas.shard import ATTEMPTS_DIR, PLAN_FILE, SUCCESS_FILE
 from klue_beam.transforms.base.stores.opening import locate
 from klue_beam.transforms.plan.files import read_footer
 from klue_beam.transforms.plan.plan import load_plan
@@ -149,22 +149,25 @@ def test_a_second_driver_is_kept_out(corpus: Corpus, undisturbed: Path, capsys: 
 
 
 def test_a_source_that_changes_while_it_is_annotated_sets_its_shards_aside(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It changes between the plan and the first worker's start, which takes seconds."""
     changing, steady = tmp_path / "changing.jsonl", tmp_path / "steady.jsonl"
     shutil.copy(corpus.plain, changing)
     shutil.copy(corpus.plain, steady)
+    dataset = tmp_path / "out"
 
-    def plan_then_change(dataset: str, inputs: list[str], config: AnnotateConfig, device: str) -> object:
-        job = plan_job(dataset, inputs, config, device)
+    def change_once_planned() -> None:
+        while not (dataset / PLAN_FILE).exists():
+            time.sleep(0.01)
         with changing.open("a", encoding="utf-8") as file:
             file.write('{"text": "늦은 글"}\n')
-        return job
 
-    monkeypatch.setattr(annotation_run, "plan_job", plan_then_change)
-    dataset = tmp_path / "out"
+    change = threading.Thread(target=change_once_planned, daemon=True)
+    change.start()
     arguments = ["--input", str(changing), str(steady), "--output", str(dataset), *corpus.options, "--workers", "1"]
     assert annotate_command.main(arguments) == 1
+    change.join()
     said = " ".join(capsys.readouterr().out.split())
     assert "failed 2 times" in said
     assert str(changing) in said

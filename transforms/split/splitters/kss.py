@@ -8,7 +8,7 @@ from typing import Any, Final
 from klue_beam.transforms.split.splitters.foreign import ForeignSplitter, require_package
 from klue_beam.transforms.split.splitters.spans import Splitter
 
-_REMEDY: Final = "Install klue-beam with its dependencies, or choose the default, `fast`."
+_REMEDY: Final = "Run `pip install 'klue-beam[kss]'`, or choose the default, `fast`."
 
 _AFTER_ADDRESS: Final = ".,;:!?…~"
 
