@@ -24,8 +24,8 @@ import numpy as np
 import pyarrow as pa
 from scipy.optimize import linear_sum_assignment
 
-from klue_beam.schemas.config import SPLITTERS
 from klue_beam.schemas.document import DOCUMENT
+from klue_beam.schemas.registry import SPLITTERS
 from klue_beam.transforms.base.codepoints import is_white_space
 from klue_beam.transforms.split.sentences import FALLBACK_FLAG, load_splitter, split_sentences, splitter_version
 from klue_beam.transforms.split.splitters.spans import Splitter, codes_of

@@ -8,12 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from klue_beam.schemas.options import option
-from klue_beam.schemas.registry import FORMATS, TASKS
-from klue_beam.schemas.registry import SPLITTERS as SPLITTER_REGISTRY
+from klue_beam.schemas.registry import FORMATS, SPLITTERS, TASKS
 
-INPUT_FORMATS: Final = ("text", "jsonl", "parquet")
 TEXT_UNITS: Final = ("line", "block", "file")
-SPLITTERS: Final = ("fast", "kss", "kiwi", "newline", "none")
 DEFAULT_MODEL: Final = "small"
 """The embedded model that annotates where no other is named."""
 
@@ -59,7 +56,7 @@ class ReadConfig:
     """How sources become documents.
 
     Attributes:
-      input_format: one of INPUT_FORMATS.
+      input_format: a name out of FORMATS.
       text_unit: what a document is in `text` input: a line, a block between blank lines, or the whole file.
       text_field, id_field: the fields of a jsonl record or the columns of a Parquet file.
       keep_metadata: carry a record's other fields as JSON.
@@ -98,9 +95,9 @@ class ReadConfig:
     )
 
     def __post_init__(self) -> None:
-        for name, allowed in (("input_format", INPUT_FORMATS), ("text_unit", TEXT_UNITS)):
-            value = getattr(self, name)
-            require(value in allowed, f"`{name}` must be one of {', '.join(allowed)}", value, "Choose one of them.")
+        FORMATS.require(self.input_format, "input_format")
+        units = ", ".join(TEXT_UNITS)
+        require(self.text_unit in TEXT_UNITS, f"`text_unit` must be one of {units}", self.text_unit, "Choose one.")
         for name in ("max_record_bytes", "shard_bytes", "batch_bytes"):
             value = getattr(self, name)
             require(value >= 1, f"`{name}` must be at least 1", value, "Leave it out for the default.")
@@ -185,18 +182,13 @@ class AnnotateConfig:
     splitter: str = option(
         "fast",
         "what cuts documents into sentences; none takes a document as one sentence",
-        choices=SPLITTER_REGISTRY,
+        choices=SPLITTERS,
     )
     splitter_version: str = ""
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
-        require(
-            self.splitter in SPLITTERS,
-            f"`splitter` must be one of {', '.join(SPLITTERS)}",
-            self.splitter,
-            "Choose one of them.",
-        )
+        SPLITTERS.require(self.splitter, "splitter")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the configuration as plain JSON types, with the version of its form."""

@@ -1,15 +1,11 @@
 """The format of inputs, told by the names of their files."""
 
 import contextlib
-import os
 from collections.abc import Iterable
-from typing import Final
 
-from klue_beam.schemas.config import INPUT_FORMATS, require
-from klue_beam.transforms.formats.bytes import is_compressed
-from klue_beam.transforms.plan.sources import FORMAT_SUFFIXES, find_sources
-
-SUFFIXES: Final = tuple(suffix for suffixes in FORMAT_SUFFIXES.values() for suffix in suffixes)
+from klue_beam.schemas.config import require
+from klue_beam.schemas.registry import FORMATS
+from klue_beam.transforms.plan.sources import find_sources
 
 
 def format_of(path: str) -> str | None:
@@ -18,23 +14,24 @@ def format_of(path: str) -> str | None:
     >>> format_of("dump/novel.jsonl.xz"), format_of("notes.txt"), format_of("README")
     ('jsonl', 'text', None)
     """
-    name = path.lower()
-    if is_compressed(name):
-        name = os.path.splitext(name)[0]
-    return next((known for known, suffixes in FORMAT_SUFFIXES.items() if name.endswith(suffixes)), None)
+    return next((name for name, known in FORMATS.items() if known.is_input(path)), None)
+
+
+def _list_suffixes() -> str:
+    return ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
 
 
 def _matches(named: str) -> list[str]:
     """Give the files that an input matches, whatever their format."""
     matches: dict[str, None] = {}
-    for input_format in INPUT_FORMATS:
+    for input_format in FORMATS:
         with contextlib.suppress(ValueError):  # a folder without files of this format
             matches.update((source.path, None) for source in find_sources([named], input_format))
     require(
         bool(matches),
         "Each input must match at least one file",
         named,
-        f"Check the path; of a folder, files ending in {', '.join(SUFFIXES)} are read, compressed ones too.",
+        f"Check the path; of a folder, files ending in {_list_suffixes()} are read, compressed ones too.",
     )
     return list(matches)
 
@@ -51,8 +48,8 @@ def infer_format(inputs: Iterable[str]) -> str:
         known = format_of(path)
         if known is None:
             raise ValueError(
-                f"`--input_format` must be given where a suffix is none of {', '.join(SUFFIXES)}, got {path!r}. "
-                f"Name one of {', '.join(INPUT_FORMATS)}."
+                f"`--input_format` must be given where a suffix is none of {_list_suffixes()}, got {path!r}. "
+                f"Name one of {', '.join(FORMATS)}."
             )
         example_of.setdefault(known, path)
     require(

@@ -1,12 +1,11 @@
 """How much there is to do, for the time left: known at once for plain files, counted ahead for compressed ones."""
 
-import functools
 import threading
 from collections.abc import Sequence
 
-import pyarrow.parquet as pq
-
+from klue_beam.schemas.registry import FORMATS
 from klue_beam.schemas.shard import Plan, Receipt, SourceRange
+from klue_beam.transforms.formats.base import Format
 from klue_beam.transforms.formats.bytes import read_blocks
 from klue_beam.transforms.formats.unpacking import StreamBreakError
 from klue_beam.transforms.plan.receipts import complete_shards
@@ -25,12 +24,6 @@ def _stream_bytes(path: str, stop: threading.Event) -> int:
     return n_bytes
 
 
-@functools.lru_cache(maxsize=1)
-def _row_group_rows(path: str) -> list[int]:
-    metadata = pq.read_metadata(path)
-    return [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
-
-
 class AmountMeter:
     """Counts, beside the job, the bytes or rows of all shards of a plan; as a context, it stops at the end.
 
@@ -44,6 +37,7 @@ class AmountMeter:
 
     def __init__(self, plan: Plan, receipts: Sequence[Receipt]) -> None:
         self._plan = plan
+        self._format: Format = FORMATS[plan.config["read"]["input_format"]]
         self._receipts = receipts
         self._total: int | None = None
         self._stop = threading.Event()
@@ -52,7 +46,7 @@ class AmountMeter:
     @property
     def unit(self) -> str:
         """What is counted."""
-        return "rows" if self._plan.config["read"]["input_format"] == "parquet" else "MB"
+        return "rows" if self._format.unit == "rows" else "MB"
 
     def total(self) -> int | None:
         """Give the amount, None while it is not known yet."""
@@ -78,6 +72,5 @@ class AmountMeter:
             self._total = total
 
     def _amount(self, part: SourceRange) -> int:
-        if self.unit == "rows":
-            return sum(_row_group_rows(part.source)[part.begin : part.end])
-        return _stream_bytes(part.source, self._stop) if part.is_stream else part.end - part.begin
+        known = self._format.amount(part)
+        return _stream_bytes(part.source, self._stop) if known is None else known

@@ -5,7 +5,8 @@ import math
 from typing import Any, Final, NoReturn
 
 from klue_beam.schemas.config import ReadConfig
-from klue_beam.transforms.formats.text import Document, RecordError
+from klue_beam.transforms.formats.base import Document, Record, RecordError
+from klue_beam.transforms.formats.records import LineFormat, decode_record
 
 JSON_TYPES: Final = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 
@@ -39,6 +40,20 @@ def parse_json(line: str, config: ReadConfig) -> Document:
     if "\\u" in line:  # nothing else can bring a lone surrogate into decoded UTF-8
         _refuse_surrogates(document, config)
     return document
+
+
+class JsonLinesFormat(LineFormat):
+    """One JSON object a line."""
+
+    suffixes = (".jsonl", ".ndjson")
+
+    def parse(self, record: Record, config: ReadConfig) -> Document:
+        """Read one line; a blank one is a document without text."""
+        line = decode_record(record, config)
+        return parse_json(line, config) if line and not line.isspace() else Document(None, "", None)
+
+
+FORMAT: Final = JsonLinesFormat()
 
 
 def _load_object(line: str) -> dict[str, Any]:

@@ -5,9 +5,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from klue_beam.schemas.config import ReadConfig
+from klue_beam.schemas.registry import FORMATS
 from klue_beam.schemas.shard import Coverage, Plan, Receipt, Source, SourceRange
-from klue_beam.transforms.formats import parquet
-from klue_beam.transforms.formats.bytes import ByteWindow, read_blocks
 from klue_beam.transforms.plan.cuts import cut_source
 
 
@@ -85,15 +84,13 @@ def _is_content_alike(part: SourceRange, covered: Sequence[Coverage], config: Re
     """Hash what is committed of a range again."""
     if not covered:
         return True
-    if config.input_format == "parquet":
-        digest = parquet.hash_row_groups(part.source, part.begin, part.end)
-        return all(coverage.input_sha256 == digest for coverage in covered)
-    window = ByteWindow(read_blocks(part.source, part.begin, part.end), part.begin)
+    reader = FORMATS[config.input_format].open(part, config)
     for coverage in sorted(covered, key=lambda coverage: coverage.begin):
-        window.advance_to(coverage.begin)
-        window.take_sha256()
-        window.advance_to(coverage.end)
-        if window.position != coverage.end or window.take_sha256() != coverage.input_sha256:
+        if reader.position != coverage.begin:
+            reader.skip(coverage.first_record, coverage.begin)
+            reader.take_sha256()
+        reader.skip(coverage.end_record, coverage.end)
+        if reader.position != coverage.end or reader.take_sha256() != coverage.input_sha256:
             return False
     return True
 

@@ -1,118 +1,117 @@
-"""Where sources are cut: every range begins with a record."""
+"""Sources cut into ranges, and ranges gathered into shards."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final
 
 from klue_beam.schemas.config import ReadConfig
-from klue_beam.schemas.shard import Source, SourceRange
-from klue_beam.transforms.formats.bytes import ByteWindow, check_unchanged, is_compressed, read_blocks
-from klue_beam.transforms.formats.parquet import cut_row_groups
-from klue_beam.transforms.formats.text import block_records
+from klue_beam.schemas.registry import FORMATS
+from klue_beam.schemas.shard import Shard, Source, SourceRange
+from klue_beam.transforms.formats.bytes import is_compressed
 
-PlanProgress = Callable[[int, int], None]
-"""Hears how many bytes have been looked through for record ends, of how many."""
+PlanProgress = Callable[[int, int], object]
+"""Hears how much of the sources' bytes was planned, of how many."""
 
+SMALL_SHARE: Final = 16
+"""A file of less than one so-manieth of `shard_bytes` shares a shard: a shard of its own would cost more than its
+work, and leave a file of its own in the dataset."""
 
-class Cut(NamedTuple):
-    """Where a range of a source begins and ends, and the number of the first record in it."""
+MOST_RANGES: Final = 2048
+"""At most so many ranges make a shard, so that a shard and its receipt stay small."""
 
-    begin: int
-    end: int
-    first_record: int
-
-
-class Scan:
-    """How far the looking through of large files has come."""
-
-    def __init__(self, total_bytes: int, progress: PlanProgress | None) -> None:
-        self._total_bytes = total_bytes
-        self._progress = progress
-        self._scanned_bytes = 0
-
-    def watch(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Give the blocks, and tell of each."""
-        for block in blocks:
-            yield block
-            self._scanned_bytes += len(block)
-            if self._progress is not None:
-                self._progress(self._scanned_bytes, self._total_bytes)
+UNPACKED_RATIO: Final = 8
+"""A file that is compressed, or may be so inside, is taken to hold so many times its size, to tell whether it is
+small."""
 
 
-def scanned_bytes(sources: Sequence[Source], config: ReadConfig) -> int:
-    """Tell how much must be looked through to cut these sources."""
-    return sum(source.size_bytes for source in sources if _is_scanned(source, config))
-
-
-def cut_source(source: Source, config: ReadConfig, scan: Scan | None = None) -> list[SourceRange]:
+def cut_source(
+    source: Source, config: ReadConfig, progress: Callable[[int], object] = lambda _: None
+) -> list[SourceRange]:
     """Cut a source into ranges of about `shard_bytes`.
 
     Args:
       source: as it stands.
       config: how it is read.
-      scan: hears of what is looked through.
+      progress: hears how many more bytes were looked through.
 
     Raises:
       ValueError: if it is not of the format.
       SourceChangedError: if it changed meanwhile.
       OSError: if it cannot be read.
     """
-    cuts = _cut(source, config, scan or Scan(source.size_bytes, None))
+    cuts = FORMATS[config.input_format].cut(source, config, progress)
     return [SourceRange(source.path, source.size_bytes, source.version, *cut) for cut in cuts]
 
 
-def _is_scanned(source: Source, config: ReadConfig) -> bool:
-    """Whether a file must be looked through for record ends."""
-    whole = config.input_format == "parquet" or (config.input_format == "text" and config.text_unit == "file")
-    return not whole and not is_compressed(source.path) and source.size_bytes > config.shard_bytes
+def make_shards(
+    sources: Sequence[Source], config: ReadConfig, first_shard: int, progress: PlanProgress | None
+) -> Iterator[Shard]:
+    """Cut sources and gather their ranges: small files that follow each other share a shard, any other range is one.
+
+    Args:
+      sources: in the order in which they are planned.
+      config: how they are read.
+      first_shard: the number of the first shard.
+      progress: told of each source that is planned, and while large ones are looked through.
+
+    Raises:
+      ValueError, SourceChangedError, OSError: as `cut_source`.
+    """
+    scan = _Scan(sum(source.size_bytes for source in sources), progress)
+    shard_id = first_shard
+    for group in _group_small(sources, config):
+        together: list[SourceRange] = []
+        for source in group:
+            ranges = cut_source(source, config, scan.add)
+            if len(ranges) == 1:  # a small source too may be cut: what Parquet compresses inside is not seen before
+                together += ranges
+                continue
+            for part in ranges:
+                yield Shard(shard_id, (part,))
+                shard_id += 1
+        if together:
+            yield Shard(shard_id, tuple(together))
+            shard_id += 1
+        scan.reach(group)
 
 
-def _cut(source: Source, config: ReadConfig, scan: Scan) -> Sequence[tuple[int, int, int]]:
-    if config.input_format == "parquet":
-        return cut_row_groups(source.path, config.shard_bytes)
-    if is_compressed(source.path):
-        return [Cut(0, -1, 0)]
-    if not _is_scanned(source, config):
-        return [Cut(0, source.size_bytes, 0)]
-    blocks = scan.watch(read_blocks(source.path, 0, source.size_bytes))
-    if config.input_format == "text" and config.text_unit == "block":
-        window = ByteWindow(blocks)
-        starts = ((record.begin, index) for index, record in enumerate(block_records(window, config.max_record_bytes)))
-        cuts = _cut_at_records(starts, source.size_bytes, config.shard_bytes)
-    else:
-        cuts = _cut_at_lines(blocks, source.size_bytes, config.shard_bytes)
-    check_unchanged(SourceRange(source.path, source.size_bytes, source.version, 0, 0, 0))
-    return cuts
+def _group_small(sources: Iterable[Source], config: ReadConfig) -> Iterator[list[Source]]:
+    """Give groups of small sources that follow each other and fit into a shard together, and each other one alone."""
+    group: list[Source] = []
+    weight = 0
+    for source in sources:
+        is_packed = is_compressed(source.path) or not FORMATS[config.input_format].unpacks
+        source_bytes = source.size_bytes * (UNPACKED_RATIO if is_packed else 1)
+        is_small = source_bytes * SMALL_SHARE < config.shard_bytes
+        if group and (not is_small or weight + source_bytes > config.shard_bytes or len(group) == MOST_RANGES):
+            yield group
+            group, weight = [], 0
+        if is_small:
+            group.append(source)
+            weight += source_bytes
+        else:
+            yield [source]
+    if group:
+        yield group
 
 
-def _cut_at_lines(blocks: Iterable[bytes], size_bytes: int, shard_bytes: int) -> list[Cut]:
-    """Cut at the first line begin at or after every multiple of `shard_bytes`; lines are counted, not looked at."""
-    starts, nominal, block_begin, n_lines, last = [(0, 0)], shard_bytes, 0, 0, b"\n"
-    for block in blocks:
-        counted = 0
-        while nominal < size_bytes and (found := block.find(b"\n", max(0, nominal - 1 - block_begin))) >= 0:
-            n_lines += block.count(b"\n", counted, found + 1)
-            counted = found + 1
-            starts.append((block_begin + counted, n_lines))
-            nominal += shard_bytes
-        n_lines += block.count(b"\n", counted)
-        block_begin += len(block)
-        last = block[-1:]
-    n_lines += last != b"\n"
-    return _fill_cuts(starts, (size_bytes, n_lines), shard_bytes)
+class _Scan:
+    """How far planning has come, in bytes of the sources."""
 
+    def __init__(self, total_bytes: int, progress: PlanProgress | None) -> None:
+        self._total_bytes, self._progress = total_bytes, progress
+        self._planned_bytes = self._scanned_bytes = 0
 
-def _cut_at_records(records: Iterable[tuple[int, int]], size_bytes: int, shard_bytes: int) -> list[Cut]:
-    """Cut at the first of `records` (begin, index) at or after every multiple of `shard_bytes`."""
-    starts, nominal, index = [(0, 0)], shard_bytes, -1
-    for begin, index in records:
-        while nominal <= begin:
-            starts.append((begin, index))
-            nominal += shard_bytes
-    return _fill_cuts(starts, (size_bytes, index + 1), shard_bytes)
+    def add(self, n_bytes: int) -> None:
+        """Hear that a source at hand was looked through further."""
+        self._scanned_bytes += n_bytes
+        self._tell(self._planned_bytes + self._scanned_bytes)
 
+    def reach(self, group: Sequence[Source]) -> None:
+        """Hear that sources are planned."""
+        self._planned_bytes += sum(source.size_bytes for source in group)
+        self._scanned_bytes = 0
+        self._tell(self._planned_bytes)
 
-def _fill_cuts(starts: list[tuple[int, int]], end: tuple[int, int], shard_bytes: int) -> list[Cut]:
-    """Make ranges of where shards begin; cuts that found no record begin behind them fall on the end."""
-    n_shards = -(-end[0] // shard_bytes)
-    starts = starts + [end] * (n_shards - len(starts))
-    return [Cut(begin, stop, first) for (begin, first), (stop, _) in zip(starts, [*starts[1:], end], strict=True)]
+    def _tell(self, done_bytes: int) -> None:
+        if self._progress is not None:
+            self._progress(done_bytes, self._total_bytes)

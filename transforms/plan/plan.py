@@ -9,12 +9,12 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from klue_beam.schemas.config import AUTO_PRECISION, AnnotateConfig, ReadConfig, hash_config, require_same_config
-from klue_beam.schemas.shard import PLAN_FILE, Plan, Receipt, Shard, Source, SourceRange
+from klue_beam.schemas.config import AUTO_PRECISION, AnnotateConfig, hash_config, require_same_config
+from klue_beam.schemas.shard import PLAN_FILE, Plan, Receipt, Shard, SourceRange
 from klue_beam.transforms.base.stores.base import DatasetInUseError
 from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.plan.changes import renew_versions
-from klue_beam.transforms.plan.cuts import PlanProgress, Scan, cut_source, scanned_bytes
+from klue_beam.transforms.plan.cuts import PlanProgress, make_shards
 from klue_beam.transforms.plan.sources import find_sources
 
 PLAN_SCHEMA: Final = pa.schema(
@@ -52,7 +52,7 @@ def make_plan(inputs: Sequence[str], config: AnnotateConfig, progress: PlanProgr
       OSError: if a source cannot be read.
     """
     config.model.require_settled()
-    shards = _cut_sources(find_sources(inputs, config.read.input_format), config.read, 0, progress)
+    shards = make_shards(find_sources(inputs, config.read.input_format), config.read, 0, progress)
     stored = config.to_dict()
     return Plan(tuple(shards), stored, hash_config(stored))
 
@@ -87,18 +87,8 @@ def extend_plan(
     found = find_sources(inputs, config.read.input_format)
     plan = renew_versions(plan, found, config.read, receipts)
     added = [source for source in found if os.path.abspath(source.path) not in known]
-    shards = _cut_sources(added, config.read, len(plan.shards), progress)
+    shards = make_shards(added, config.read, len(plan.shards), progress)
     return Plan((*plan.shards, *shards), plan.config, plan.config_hash)
-
-
-def _cut_sources(
-    sources: Sequence[Source], config: ReadConfig, first_shard: int, progress: PlanProgress | None
-) -> list[Shard]:
-    scan = Scan(scanned_bytes(sources, config), progress)
-    return [
-        Shard(first_shard + index, (part,))
-        for index, part in enumerate(part for source in sources for part in cut_source(source, config, scan))
-    ]
 
 
 def save_plan(dataset: str, plan: Plan, version: str | None = None) -> str:

@@ -3,17 +3,10 @@
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from typing import Final
 
+from klue_beam.schemas.registry import FORMATS
 from klue_beam.schemas.shard import Source
 from klue_beam.transforms.formats.bytes import COMPRESSED_SUFFIXES, is_compressed, stat_source
-
-FORMAT_SUFFIXES: Final = {
-    "text": (".txt", ".text"),
-    "jsonl": (".jsonl", ".ndjson"),
-    "parquet": (".parquet", ".pq"),
-}
-"""Which files of a folder are read. A file that is named itself, or by a glob, may be called anything."""
 
 
 def find_sources(inputs: Sequence[str], input_format: str) -> list[Source]:
@@ -25,7 +18,7 @@ def find_sources(inputs: Sequence[str], input_format: str) -> list[Source]:
 
     Args:
       inputs: paths, globs (`**` for any depth) and folders.
-      input_format: one of INPUT_FORMATS.
+      input_format: a name out of FORMATS.
 
     Raises:
       ValueError: if there are no inputs, or one matches nothing, is remote, no file, not named in UTF-8, or compressed
@@ -41,9 +34,10 @@ def find_sources(inputs: Sequence[str], input_format: str) -> list[Source]:
             raise ValueError(_no_match(named, input_format))
         for path in found:
             paths.setdefault(os.path.abspath(path), path)
-    if input_format == "parquet" and (packed := [path for path in paths.values() if is_compressed(path)]):
+    if not FORMATS[input_format].unpacks and (packed := [path for path in paths.values() if is_compressed(path)]):
         raise ValueError(
-            f"Parquet inputs must not be compressed as a whole, got {packed[0]!r}. Unpack it: Parquet packs its pages."
+            f"Inputs of format {input_format} must not be compressed as a whole, got {packed[0]!r}. Unpack it: the "
+            "format compresses inside."
         )
     for path in paths.values():
         _require_readable(path)
@@ -85,13 +79,12 @@ def _walk(folder: str, input_format: str) -> Iterator[str]:
 
 
 def _is_input(name: str, input_format: str) -> bool:
-    bare = os.path.splitext(name)[0] if is_compressed(name) and input_format != "parquet" else name
-    return not name.startswith((".", "_")) and bare.lower().endswith(FORMAT_SUFFIXES[input_format])
+    return not name.startswith((".", "_")) and FORMATS[input_format].is_input(name)
 
 
 def _no_match(named: str, input_format: str) -> str:
-    suffixes = ", ".join(FORMAT_SUFFIXES[input_format])
-    packed = "" if input_format == "parquet" else f", also with {', '.join(COMPRESSED_SUFFIXES)} behind it"
+    suffixes = ", ".join(FORMATS[input_format].suffixes)
+    packed = "" if not FORMATS[input_format].unpacks else f", also with {', '.join(COMPRESSED_SUFFIXES)} behind it"
     return (
         f"Each input must match at least one file, got {named!r} with none. Check the path; of a folder, files ending "
         f"in {suffixes}{packed} are read as `{input_format}`."

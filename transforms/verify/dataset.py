@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from klue_beam.schemas.config import AnnotateConfig, hash_config
+from klue_beam.schemas.registry import FORMATS
 from klue_beam.schemas.shard import (
     ATTEMPTS_DIR,
     DATA_DIR,
@@ -106,7 +107,7 @@ def _plan_faults(plan: Plan, config: AnnotateConfig) -> Iterator[str]:
         for part in shard.ranges:
             parts.setdefault(part.source, []).append(part)
     for source, ranges in parts.items():
-        ends_known = config.read.input_format != "parquet" and not ranges[-1].is_stream
+        ends_known = FORMATS[config.read.input_format].unit == "bytes" and not ranges[-1].is_stream
         is_whole = (
             (ranges[0].begin, ranges[0].first_record) == (0, 0)
             and all(part.end == after.begin for part, after in pairwise(ranges))

@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 
 from klue_beam.schemas.config import ReadConfig
+from klue_beam.schemas.registry import FORMATS
 from klue_beam.schemas.shard import Coverage, Receipt, Shard
 from klue_beam.transforms.base.stores.base import Store
 from klue_beam.transforms.read.shards import ShardReadError
@@ -154,8 +155,8 @@ class ShardVerifier:
 
     @property
     def _counts_bytes(self) -> bool:
-        """Whether ranges are cut and counted in one unit; Parquet is cut by row groups and counted by rows."""
-        return self._config.input_format != "parquet"
+        """Whether ranges are counted in bytes, in which they are cut then as well."""
+        return FORMATS[self._config.input_format].unit == "bytes"
 
     def _missing(self, segment: int, why: str) -> None:
         verifier = self._verifier(segment)

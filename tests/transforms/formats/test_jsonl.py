@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klue_beam.schemas.config import ReadConfig
+from klue_beam.transforms.formats.base import Document, RecordError
 from klue_beam.transforms.formats.jsonl import parse_json
-from klue_beam.transforms.formats.text import Document, RecordError
 
 METADATA = ReadConfig(input_format="jsonl", keep_metadata=True)
 VALUES = st.recursive(

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from klue_beam.schemas.config import TEXT_UNITS, ReadConfig
+from klue_beam.transforms.formats.base import Record
 from klue_beam.transforms.formats.bytes import ByteWindow
-from klue_beam.transforms.formats.text import RECORD_READERS, block_records, is_blank, line_records
+from klue_beam.transforms.formats.records import line_records
+from klue_beam.transforms.formats.text import FORMAT, block_records, is_blank
 
 LINES = st.lists(st.sampled_from([b"\n", b"\r\n", b" \n", b"a\n", b"\xff\n", b"bb", b"\xe3\x80\x80\n", b"\r", b"  "]))
 BLOCKS = st.lists(st.integers(1, 7), min_size=1, max_size=20)
@@ -22,12 +25,16 @@ def split(data: bytes, sizes: list[int]) -> ByteWindow:
     return ByteWindow(iter([data[begin:end] for begin, end in itertools.pairwise(cuts)]))
 
 
+def read(window: ByteWindow, unit: str, maximum: int) -> list[Record]:
+    return list(FORMAT.records(window, ReadConfig(text_unit=unit, max_record_bytes=maximum)))
+
+
 @settings(deadline=None)
-@given(data=LINES.map(b"".join), sizes=BLOCKS, maximum=st.integers(1, 6), unit=st.sampled_from(list(RECORD_READERS)))
+@given(data=LINES.map(b"".join), sizes=BLOCKS, maximum=st.integers(1, 6), unit=st.sampled_from(TEXT_UNITS))
 def test_records_do_not_depend_on_how_bytes_arrive(data: bytes, sizes: list[int], maximum: int, unit: str) -> None:
     """Records partition the bytes, and are the same whatever blocks the source gives."""
-    records = list(RECORD_READERS[unit](split(data, sizes), maximum))
-    assert records == list(RECORD_READERS[unit](split(data, [10_000]), maximum))
+    records = read(split(data, sizes), unit, maximum)
+    assert records == read(split(data, [10_000]), unit, maximum)
     assert b"".join(data[record.begin : record.end] for record in records) == data
     for record in records:
         assert record.content == data[record.begin : record.begin + len(record.content)]
@@ -52,7 +59,7 @@ def test_memory_stays_flat_over_an_endless_record(unit: str) -> None:
     block = b"x" * 1_000_000
     window = ByteWindow(block for _ in range(100))
     tracemalloc.start()
-    (record,) = RECORD_READERS[unit](window, 1_000_000)
+    (record,) = read(window, unit, 1_000_000)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert record.content_bytes == 100_000_000

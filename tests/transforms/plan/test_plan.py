@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def test_a_file_named_twice_is_one_source(corpus: Path, monkeypatch: pytest.Monk
         (["{corpus}/*.doc"], "text", r"Each input must match at least one file, got '.*\*.doc' with none"),
         (["{corpus}"], "parquet", r"files ending in .parquet, .pq are read as `parquet`"),
         (["{corpus}/b.txt", "{corpus}/_g/*.gz"], "text", "must match at least one file"),
-        (["{corpus}/a.txt.gz"], "parquet", "Parquet inputs must not be compressed as a whole"),
+        (["{corpus}/a.txt.gz"], "parquet", "Inputs of format parquet must not be compressed as a whole"),
         (["/dev/null"], "text", r"An input must be a file or a folder of files, got '/dev/null'. Save it as a file"),
         (["s3://bucket/a.txt"], "text", "must be a path that every worker can read, got 's3://bucket/a.txt'"),
     ],
@@ -144,13 +145,55 @@ def test_parquet_is_cut_between_row_groups(tmp_path: Path) -> None:
     ]
 
 
-def test_progress_tells_of_large_files_alone(corpus: Path) -> None:
+def test_progress_tells_of_all_bytes_while_large_files_are_looked_through(corpus: Path) -> None:
     (corpus / "big.txt").write_bytes(b"line\n" * 300_000)
     heard: list[tuple[int, int]] = []
-    make_plan([str(corpus)], configure(), lambda done, total: heard.append((done, total)))
-    assert heard == []
-    make_plan([str(corpus)], configure(shard_bytes=1000), lambda done, total: heard.append((done, total)))
-    assert heard == [(1024 * 1024, 1_500_000), (1_500_000, 1_500_000)]
+    make_plan([str(corpus / "big.txt"), str(corpus / "b.txt")], configure(shard_bytes=1000), heard_by(heard))
+    assert heard == [(1024 * 1024, 1_500_002), *[(1_500_000, 1_500_002)] * 2, (1_500_002, 1_500_002)]
+
+
+def heard_by(heard: list[tuple[int, int]]) -> Callable[[int, int], None]:
+    return lambda done, total: heard.append((done, total))
+
+
+def test_small_files_share_a_shard(tmp_path: Path) -> None:
+    """In their order, up to `shard_bytes` together; a larger file stands alone, and ends the shard before it."""
+    for name, size in (("a", 10), ("b", 0), ("c", 60), ("d", 30), ("e", 62), ("f", 63), ("g", 700), ("h", 1)):
+        (tmp_path / f"{name}.txt").write_bytes(b"x" * size)
+    (tmp_path / "i.txt.gz").write_bytes(gzip.compress(b"one\n" * 100, mtime=0))
+    (tmp_path / "j.txt").write_bytes(b"y")
+    plan = make_plan([str(tmp_path)], configure(shard_bytes=1000))
+    shared = [[Path(part.source).name[0] for part in shard.ranges] for shard in plan.shards]
+    assert shared == [["a", "b", "c", "d", "e"], ["f"], ["g"], ["h"], ["i"], ["j"]]
+    assert [shard.is_stream for shard in plan.shards] == [False, False, False, False, True, False]
+    assert [shard.shard_id for shard in plan.shards] == list(range(6))
+    shared = [[Path(part.source).name[0] for part in shard.ranges] for shard in small_plan(tmp_path).shards]
+    assert shared == [["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]]
+    assert not small_plan(tmp_path).shards[0].is_stream
+
+
+def small_plan(folder: Path) -> Plan:
+    return make_plan([str(folder)], configure(shard_bytes=100_000))
+
+
+def test_a_shard_has_at_most_2048_files(tmp_path: Path) -> None:
+    for number in range(2050):
+        (tmp_path / f"{number:04d}.txt").touch()
+    plan = make_plan([str(tmp_path)], configure())
+    assert [len(shard.ranges) for shard in plan.shards] == [2048, 2]
+    save_plan(str(tmp_path / "dataset"), plan)
+    assert load_plan(str(tmp_path / "dataset")) == plan
+
+
+def test_small_files_are_added_behind_what_is_planned(corpus: Path, tmp_path: Path) -> None:
+    """They share a new shard; those that are there stay as they are."""
+    plan = make_plan([str(corpus)], configure())
+    assert [len(shard.ranges) for shard in plan.shards] == [3]
+    for name in ("l.txt", "m.txt"):
+        (corpus / name).write_bytes(b"x\n")
+    more = extend_plan(plan, [str(corpus)], configure())
+    assert more.shards[:1] == plan.shards
+    assert [Path(part.source).name for part in more.shards[1].ranges] == ["l.txt", "m.txt"]
 
 
 def test_a_stored_plan_comes_back(corpus: Path, tmp_path: Path) -> None:

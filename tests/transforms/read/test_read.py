@@ -229,6 +229,42 @@ def test_a_recount_agrees_with_what_was_read(
         assert [count[:3] for count in counts] == [(r.segment, r.last_of_shard, r.covered) for r in receipts]
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    files=st.lists(DATA, min_size=1, max_size=8), batch_bytes=SIZES, kinds=st.lists(st.sampled_from(["", ".gz", ".xz"]))
+)
+def test_files_that_share_a_shard_are_read_as_each_alone(
+    tmp_path_factory: pytest.TempPathFactory, files: list[bytes], batch_bytes: int, kinds: list[str]
+) -> None:
+    """Chunks span files; each file's records are told by a tally of its own, and a recount agrees."""
+    here = tmp_path_factory.mktemp("shared")
+    config = ReadConfig(batch_bytes=batch_bytes, max_record_bytes=30, shard_bytes=100_000)
+    for number, data in enumerate(files):
+        suffix = (kinds[number : number + 1] or [""])[0]
+        write(here, f"{number}.txt{suffix}", COMPRESS.get(suffix, bytes)(data))
+    (shard,) = plan_shards(str(here), config)
+    assert len(shard.ranges) == len(files)
+    chunks = list(read_shard(shard, config))
+    alone = [outcome(list(read_shard(Shard(0, (part,)), config))) for part in shard.ranges]
+    assert outcome(chunks) == Outcome(
+        [document for found in alone for document in found.documents],
+        [reject for found in alone for reject in found.rejects],
+        sum(found.blanks for found in alone),
+    )
+    assert [chunk.key for chunk in chunks] == [
+        (0, number, number == len(chunks) - 1, number == len(chunks) - 1) for number in range(len(chunks))
+    ]
+    covered: dict[int, list[Tally]] = {}
+    for tally in (tally for chunk in chunks for tally in chunk.tallies):
+        covered.setdefault(tally.range_index, []).append(tally)
+    (count,) = count_records(shard, config)
+    assert list(covered) == list(range(len(files)))
+    for data, coverage, tallies in zip(files, count.covered, covered.values(), strict=True):
+        assert [bool(tally.input_sha256) for tally in tallies] == [False] * (len(tallies) - 1) + [True]
+        assert (coverage.end_record, coverage.end) == (tallies[-1].end_record, len(data))
+        assert coverage.input_sha256 == tallies[-1].input_sha256 == hashlib.sha256(data).hexdigest()
+
+
 def test_a_segment_hash_is_of_its_bytes(folder: Path) -> None:
     data = "\ufeff눈이 왔다.\r\n\n비가 온다.\n끝".encode()
     shard = make_shard(write(folder, "hash.txt.zst", zstd.compress(data)))

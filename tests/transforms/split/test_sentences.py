@@ -10,9 +10,9 @@ import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 
-from klue_beam.schemas.config import SPLITTERS
 from klue_beam.schemas.document import DOCUMENT
 from klue_beam.schemas.dropped import DROPPED
+from klue_beam.schemas.registry import SPLITTERS
 from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.sentence import SENTENCE
 from klue_beam.schemas.shard import Chunk, ChunkKey, Shard, SourceRange, Tally
