@@ -95,7 +95,12 @@ def _evaluate(argv: Sequence[str] | None) -> int:
     require(options.threads >= 1, "`--threads` must be at least 1", options.threads, "Leave it out.")
     if options.json:
         folder = os.path.dirname(os.path.abspath(options.json))
-        require(os.path.isdir(folder), "`--json` must be a file in a folder that is there", options.json, "Make it.")
+        require(
+            os.path.isdir(folder) and not os.path.isdir(options.json),
+            "`--json` must be a file in a folder that is there",
+            options.json,
+            "Make the folder, or name a file.",
+        )
     check_files([options.data])
     if flags:
         load(NAME, "klue_beam.beam_pipelines.commands.beam").check_beam_flags(flags, NAME, parser.option_names)

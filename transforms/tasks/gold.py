@@ -107,7 +107,7 @@ def _parse_json(path: str, first_line: int, text: str) -> Any:
             f"{path}, line {first_line + error.lineno - 1}: malformed JSON: {error.msg}. Correct the line."
         ) from error
     except (RecursionError, ValueError) as error:  # nested without end; a number of thousands of digits
-        what = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ValueError(f"{path}, line {first_line}: malformed JSON: {what}. Correct the line.") from None
 
 

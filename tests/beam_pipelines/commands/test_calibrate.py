@@ -1,6 +1,7 @@
 """`klue-beam calibrate`: labelled rows in, a model folder whose spec holds what was fitted."""
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,22 @@ def test_a_file_without_rows_changes_nothing(
     assert main(["--model", str(model), "--dp_data", str(path)]) == 2
     assert "must have rows to fit on, and a fifth of them is held out for it, got" in capsys.readouterr().err
     assert (model / "klue_beam.json").read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_model_as_it_was(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be written whole is not written."""
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    call = ["--model", str(model), "--threads", "1", "--tc_data", str(write_all(tmp_path)["tc"])]
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, limit[1]))
+    try:
+        assert main(call) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "File too large" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
 
 def test_rows_of_a_task_that_the_model_lacks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -217,8 +217,9 @@ def test_rows(files, name):
         ),
         (
             ["--task", "tc", "--data", "{files}/tc.json", "--json", "{files}/none/x.json"],
-            "none/x.json'. Make it.",
+            "none/x.json'. Make the folder, or name a file.",
         ),
+        (["--task", "tc", "--data", "{files}/tc.json", "--json", "{files}"], "Make the folder, or name a file."),
         (["--task", "tc", "--data", "{files}/tc.json", "--work_dir", "/proc"], "/proc"),
         (["--task", "tc", "--data", "{files}/absent.json"], "No such file"),
         (["--task", "ner", "--data", "{files}/tc.json"], "row 1: the field 'text' is missing, got guid, title, label"),

@@ -34,7 +34,7 @@ def write(path: Path, content: str | bytes) -> Path:
     ("content", "message"),
     [
         (LINE + '{"text": "네", "label": ', r"line 2: malformed JSON: Expecting value\. Correct the line\."),
-        ("[" * 100_000, r"line 1: malformed JSON: it is nested too deep\. Correct the line\."),
+        ("[" * 100_000, r"line 1: malformed JSON: it is nested too deeply\. Correct the line\."),
         ('{"text": "네", "label": ' + "9" * 5000 + "}", r"line 1: malformed JSON: Exceeds the limit"),
         ("[3]", r"row 1: a record must be a JSON object, got '3'\. Correct it, or remove it\."),
         (LINE + '{"text": "네"}\n', r"line 2: the field 'label' is missing, got text\. Add it\."),

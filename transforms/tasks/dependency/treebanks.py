@@ -175,16 +175,20 @@ def _sentences(path: str) -> Iterator[list[Token]]:
             if not (columns[0] == str(len(rows) + 1) and (columns[5].isdecimal() or columns[6].isdecimal())):
                 raise ValueError(
                     f"{path}, line {number}: a token must have its index (from 1) in column 1 and its head in column 7 "
-                    f"(Kaist: 6), got {line[:80]!r}."
+                    f"(Kaist: 6), got {line[:80]!r}. Correct it."
                 )
             rows.append(columns)
         elif line.strip() and not line.startswith("#"):
-            raise ValueError(f"{path}, line {number}: a token must have 10 columns between tabs, got {line[:80]!r}.")
+            raise ValueError(
+                f"{path}, line {number}: a token must have 10 columns between tabs, got {line[:80]!r}. Correct it."
+            )
         elif rows:
             is_conllu = all(row[6].isdecimal() for row in rows)
             heads = [int(row[6 if is_conllu else 5]) for row in rows]
             if max(heads) > len(rows):
-                raise ValueError(f"{path}, line {number}: a head must be a token of the sentence, got {max(heads)}.")
+                raise ValueError(
+                    f"{path}, line {number}: a head must be a token of the sentence, got {max(heads)}. Correct it."
+                )
             glued = _glued_by_column(rows) if is_conllu else _glued_by_rule(rows)
             yield [
                 Token(row[1], head, row[7 if is_conllu else 6], row[3] == "PUNCT", glue)

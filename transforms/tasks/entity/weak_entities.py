@@ -63,7 +63,9 @@ def read_form_table(path: str) -> dict[str, dict[str, int]]:
         if number == 1 and columns[:1] == ["form"]:
             continue
         if len(columns) != 3 or not columns[0] or not columns[2].isdecimal():
-            raise ValueError(f"{path}, line {number}: a line must be form, label and frequency, got {line[:80]!r}.")
+            raise ValueError(
+                f"{path}, line {number}: a line must be form, label and frequency, got {line[:80]!r}. Correct it."
+            )
         labels = table.setdefault(columns[0], {})
         labels[columns[1]] = labels.get(columns[1], 0) + int(columns[2])
     return table
@@ -89,7 +91,7 @@ def read_raw_sentences(path: str, known: Iterable[EntityExample] = ()) -> list[s
     for number, line in _lines(path):
         columns = line.split("\t")
         if len(columns) != 2 or not columns[1].strip():
-            raise ValueError(f"{path}, line {number}: a line must be guid and sentence, got {line[:80]!r}.")
+            raise ValueError(f"{path}, line {number}: a line must be guid and sentence, got {line[:80]!r}. Correct it.")
         folded = _folded(columns[1])
         if columns[0] not in guids and folded not in seen:
             sentences.append(columns[1])
@@ -193,7 +195,9 @@ def load_entities(path: Path) -> list[EntityExample]:
             row = json.loads(line)
             examples.append(EntityExample(row["guid"], row["text"], tuple(row["tags"])))
         except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path}, line {number}: no example of entity tags, got {line[:80]!r}.") from error
+            raise ValueError(
+                f"{path}, line {number}: no example of entity tags, got {line[:80]!r}. Correct it."
+            ) from error
     return examples
 
 
