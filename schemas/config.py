@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from klue_beam.schemas.options import option
-from klue_beam.schemas.registry import FORMATS, SPLITTERS, TASKS
+from klue_beam.schemas.registry import CLEANERS, FORMATS, SPLITTERS, TASKS
 
 TEXT_UNITS: Final = ("line", "block", "file")
 DEFAULT_MODEL: Final = "small"
@@ -172,6 +172,24 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CleanStep:
+    """One step of cleaning.
+
+    Attributes:
+      name: out of CLEANERS.
+      options: of the cleaner; when a dataset is planned every one of them has its value.
+      version: of the cleaner, filled in then, too.
+    """
+
+    name: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        CLEANERS.require(self.name, "clean")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotateConfig:
     """Everything that decides what a dataset's rows say. Stored in the plan; another configuration is refused.
 
@@ -179,6 +197,8 @@ class AnnotateConfig:
     """
 
     read: ReadConfig = dataclasses.field(default_factory=ReadConfig)
+    clean: tuple[CleanStep, ...] = ()
+    keep_dropped: bool = option(False, "store the text of what cleaning drops, in _dropped")
     splitter: str = option(
         "fast",
         "what cuts documents into sentences; none takes a document as one sentence",

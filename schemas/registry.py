@@ -97,7 +97,14 @@ FORMATS: Final = Registry(
 )
 """How files become documents: transforms.formats.base.Format."""
 
-CLEANERS: Final = Registry("cleaners", {})
+CLEANERS: Final = Registry(
+    "cleaners",
+    {
+        "nfc": "klue_beam.transforms.clean.nfc:CLEANER",
+        "min_length": "klue_beam.transforms.clean.min_length:DOCUMENTS",
+        "min_sentence_length": "klue_beam.transforms.clean.min_length:SENTENCES",
+    },
+)
 """What changes or drops text before it is split: transforms.clean.base.Cleaner."""
 
 SPLITTERS: Final = Registry(

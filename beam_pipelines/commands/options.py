@@ -6,7 +6,8 @@ from typing import Any
 
 from klue_beam.beam_pipelines.commands.base import add_fields, number, whole_number
 from klue_beam.schemas.config import DEFAULT_MODEL, AnnotateConfig, ModelConfig, ReadConfig, require
-from klue_beam.schemas.registry import TASKS
+from klue_beam.schemas.registry import CLEANERS, TASKS
+from klue_beam.transforms.clean.steps import parse_steps
 
 READ_OPTIONS = ("input_format", "text_unit", "text_field", "id_field", "keep_metadata", "max_record_bytes")
 COMMIT_OPTIONS = ("shard_bytes", "batch_bytes")
@@ -94,6 +95,15 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     )
     told = "what the suffix tells: x.jsonl.xz is jsonl, x.txt is text"
     add_fields(group, ReadConfig, READ_OPTIONS, left_out={"input_format": told})
+    group.add_argument(
+        "--clean",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="STEP",
+        help="what cleans texts before they are annotated, in this order: NAME, or NAME:option=value, separated by "
+        f"commas or spaces, out of {', '.join(CLEANERS)}. What is dropped is counted and told with its reason",
+    )
     group = parser.add_argument_group("what is written")
     group.add_argument(
         "--output",
@@ -156,6 +166,8 @@ def to_config(options: Any, input_format: str, tasks: Iterable[str]) -> Annotate
     read = {name: getattr(options, name) for name in (*READ_OPTIONS, *COMMIT_OPTIONS)}
     return AnnotateConfig(
         read=ReadConfig(**{**read, "input_format": input_format}),
+        clean=parse_steps(options.clean),
+        keep_dropped=options.keep_dropped,
         splitter=options.splitter,
         model=to_model_config(options, tasks),
     )

@@ -7,6 +7,7 @@ import apache_beam as beam
 from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.shard import Shard
 from klue_beam.transforms.annotate.sentences import Annotate
+from klue_beam.transforms.clean.texts import CleanDocuments, CleanSentences
 from klue_beam.transforms.read.shards import ReadShards
 from klue_beam.transforms.split.sentences import SplitSentences
 from klue_beam.transforms.write.sink import WriteAnnotations
@@ -33,7 +34,7 @@ class AnnotateDataset(beam.PTransform):
           device: where that is done, as in Annotate.
 
         Raises:
-          ValueError: if a model or the splitter cannot be had here.
+          ValueError: if a model, a cleaner or the splitter cannot be had here.
         """
         super().__init__()
         self._dataset = dataset
@@ -52,7 +53,9 @@ class AnnotateDataset(beam.PTransform):
         return (
             shards
             | "ReadShards" >> ReadShards(self._dataset, self._config.read)
+            | "CleanDocuments" >> CleanDocuments(self._config.clean, keep_texts=self._config.keep_dropped)
             | "SplitSentences" >> SplitSentences(self._config.splitter)
+            | "CleanSentences" >> CleanSentences(self._config.clean, keep_texts=self._config.keep_dropped)
             | "Annotate" >> annotate
             | "WriteAnnotations" >> WriteAnnotations(self._dataset, self._config, self._config_hash)
         )

@@ -16,6 +16,7 @@ from klue_beam.schemas.shard import DATA_DIR, REJECTS_DIR
 from klue_beam.transforms.plan.dataset import Dataset
 
 FLAG_PREFIX: Final = "flag:"
+DROPPED_PREFIX: Final = "dropped:"
 TASK_COUNTS: Final = {"ner": "entities", "re": "relations", "dp": "arcs"}
 """What each task adds to a receipt's counts."""
 
@@ -33,6 +34,12 @@ class Summary:
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     breaks: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """What cleaning left out, by step and reason."""
+        prefix = DROPPED_PREFIX
+        return {name.removeprefix(prefix): n for name, n in self.counts.items() if name.startswith(prefix)}
 
     @property
     def flags(self) -> Mapping[str, int]:
@@ -71,6 +78,11 @@ def _rows(summary: Summary, tasks: Sequence[str]) -> Iterable[tuple[str, str]]:
     yield "documents", f"{counts['documents']:,}"
     if counts["blanks"]:
         yield "blank documents", f"{counts['blanks']:,}"
+    if counts["dropped"]:
+        yield "dropped by cleaning", f"{counts['dropped']:,}"
+        for reason, rows in sorted(summary.dropped.items()):
+            yield f"  {reason}", f"{rows:,}"
+        yield "documents without a sentence left", f"{counts['dropped_documents']:,}"
     yield "sentences", f"{counts['sentences']:,}"
     yield "characters", f"{counts['characters']:,}"
     for task, name in TASK_COUNTS.items():

@@ -29,6 +29,7 @@ _PLACE_V0_1_0: Final = ("source", "input_sha256", "first_record", "end_record", 
 PROVENANCE: Final = (
     "schema_version",
     "version",
+    "clean",
     "splitter",
     "splitter_version",
     "models",

@@ -1,5 +1,6 @@
 """The sink: one segment becomes one Parquet file, its rejects another, and a receipt proves it, written last."""
 
+import dataclasses
 import importlib.metadata
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,13 +35,16 @@ def provenance(config: AnnotateConfig, config_hash: str) -> dict[str, str]:
     """Say what made a dataset's rows, for the footer of every file.
 
     Returns:
-      Footer keys with their values: versions, splitter, models with their hashes (JSON by task), configuration hash.
+      Footer keys with their values: versions, steps of cleaning, splitter, models with their hashes (JSON by task),
+      configuration hash.
     """
     models = {
         task: {"name": config.model.models.get(task, ""), "sha256": config.model.model_sha256.get(task, "")}
         for task in config.model.tasks
     }
+    clean = json.dumps([dataclasses.asdict(step) for step in config.clean], ensure_ascii=False, sort_keys=True)
     return {
+        **({f"{FOOTER_PREFIX}clean": clean} if config.clean else {}),
         f"{FOOTER_PREFIX}schema_version": SCHEMA_VERSION,
         VERSION_KEY: package_version(),
         f"{FOOTER_PREFIX}splitter": config.splitter,

@@ -1,0 +1,1 @@
+"""What changes or drops text before it is annotated, one file a cleaner."""
