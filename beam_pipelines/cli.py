@@ -11,13 +11,15 @@ from klue_beam.beam_pipelines.commands.base import (
     handle_signals,
     load,
     run_command,
-    show,
     suggest,
 )
+from klue_beam.transforms.base.printable import show
 
 COMMANDS: Final = {
     "annotate": ("klue_beam.beam_pipelines.commands.annotate", "annotate text into Parquet"),
     "verify": ("klue_beam.beam_pipelines.commands.verify", "prove that each input record is in a dataset exactly once"),
+    "show": ("klue_beam.beam_pipelines.commands.show", "draw sentences of a dataset in the terminal"),
+    "query": ("klue_beam.beam_pipelines.commands.query", "ask a dataset by SQL"),
     "export": ("klue_beam.beam_pipelines.commands.export", "write a dataset in another format"),
     "evaluate": ("klue_beam.beam_pipelines.commands.evaluate", "score a model on labelled data"),
     "train": ("klue_beam.beam_pipelines.commands.train", "train a model"),

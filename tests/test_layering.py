@@ -27,6 +27,7 @@ ROOMS = (
     "transforms.write",
     "transforms.verify",
     "transforms.export",
+    "transforms.report",
     "transforms.evaluation",
     "transforms.training",
     "beam_pipelines.graphs",

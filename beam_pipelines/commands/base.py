@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType, ModuleType
 from typing import Any, Final, NoReturn
 
+from klue_beam.transforms.base.printable import show
+
 OK: Final = 0
 INCOMPLETE: Final = 1
 """The work was begun and is not whole: the same command goes on from there."""
@@ -43,18 +45,6 @@ def suggest(given: str, known: Iterable[str], otherwise: str) -> str:
     """
     near = difflib.get_close_matches(given, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else otherwise
-
-
-def show(text: object) -> str:
-    r"""Write text for a terminal, its control characters as escapes: a file's name must not steer the terminal.
-
-    >>> show("a\x1b[2Jb")
-    'a\\x1b[2Jb'
-    """
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1]
-        for character in str(text)
-    )
 
 
 def explain(error: BaseException) -> str:

@@ -1,30 +1,21 @@
-"""Annotated sentences drawn in a terminal: topic, entities, relations and the dependency tree."""
+"""Annotated sentences drawn in a terminal, each task's findings as the task draws them."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
-from rich.tree import Tree
 
+from klue_beam.schemas.registry import TASKS
+from klue_beam.schemas.sentence import SENTENCE
+from klue_beam.transforms.base.printable import show_in_place
 from klue_beam.transforms.plan.dataset import Dataset
+from klue_beam.transforms.tasks.base import Drawing
 
 Row = Mapping[str, Any]
 """One row of the output, as `to_pylist` gives it."""
 
-ENTITY_STYLES: Final = {
-    "PS": "black on bright_green",
-    "LC": "black on bright_cyan",
-    "OG": "black on bright_yellow",
-    "DT": "black on bright_magenta",
-    "TI": "black on magenta",
-    "QT": "white on blue",
-    "POH": "black on white",
-    "NOH": "black on white",
-}
-LABEL_STYLE: Final = "bold"
-QUIET_STYLE: Final = "dim"
 LONGEST_PREVIEW_CHARS: Final = 90
 """A preview passes over longer sentences while there are shorter ones."""
 
@@ -32,65 +23,66 @@ PREVIEW_ROWS: Final = 1000
 """So many rows of a segment are looked at to pick from."""
 
 
-def _highlight_entities(row: Row) -> Text:
-    """Give the sentence with each entity on its colour, its label behind it, so that it reads without colours too."""
-    text, line, done = row["text"], Text(), 0
-    for entity in row.get("entities") or ():
-        line.append(text[done : entity["begin"]])
-        style = ENTITY_STYLES.get(entity["label"], "reverse")
-        line.append(f"[{entity['text']}", style=style)
-        line.append(f" {entity['label']}]", style=f"{style} {LABEL_STYLE}")
-        done = entity["end"]
-    line.append(text[done:])
-    return line
-
-
-def _relation_lines(row: Row) -> Iterator[Text]:
-    entities = row.get("entities") or ()
-    for relation in row.get("relations") or ():
-        subject, object_ = (entities[relation[side]]["text"] for side in ("subject", "object"))
-        yield Text.assemble(
-            f"{subject} ", ("─ ", QUIET_STYLE), (relation["label"], LABEL_STYLE), (" → ", QUIET_STYLE), object_,
-            (f"  {relation['score']:.2f}", QUIET_STYLE),
-        )  # fmt: skip
-
-
-def _dependency_tree(arcs: Sequence[Mapping[str, Any]]) -> Tree:
-    """Nest eojeols below their heads, those of one head in the order of the sentence."""
-    children: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for arc in arcs:
-        children[arc["head"]].append(arc)
-
-    def label(arc: Mapping[str, Any]) -> Text:
-        return Text.assemble(arc["form"], " ", (arc["deprel"], "cyan"))
-
-    (root,) = children[0]
-    tree = Tree(label(root), guide_style=QUIET_STYLE)
-    open_branches = [(root["index"], tree)]
-    while open_branches:  # no recursion: a tree is as deep as a sentence has words
-        index, branch = open_branches.pop()
-        open_branches += [(child["index"], branch.add(label(child))) for child in children[index]]
-    return tree
-
-
 def draw_sentence(row: Row) -> RenderableType:
     """Draw an annotated sentence; what was not asked for or not found is left out.
 
     Args:
-      row: of the output's schema.
+      row: of the output's schema. Control characters in it are drawn as their pictures.
 
     Returns:
-      Something that a rich console prints; it measures Korean as two cells a syllable.
+      Something that a rich console prints; it measures Korean as two cells a syllable, and breaks no line within what a
+      task has marked.
     """
-    head = Text(f"{row['doc_id']} · {row['sentence_index']}", style=QUIET_STYLE)
-    if topic := row.get("topic"):
-        head.append(f"  {topic['label']}", style="not dim bold magenta").append(f" {topic['score']:.2f}")
+    row = show_in_place(dict(row))
+    drawing = Drawing(Text(f"{row['doc_id']} · {row['sentence_index']}", style="dim"), Text(row["text"]))
+    known = {task.field.name: task for task in TASKS.values()}
+    for name, value in row.items():
+        if value is None or value == [] or name in SENTENCE.names:
+            continue
+        if name in known:
+            known[name].draw(row, drawing)
+        else:
+            drawing.head.append(f"  {name}: {value}")  # the package of its task is not installed
     if flags := row.get("flags"):
-        head.append(f"  {', '.join(flags)}", style="not dim yellow")
-    parts: list[RenderableType] = [head, _highlight_entities(row), *_relation_lines(row)]
-    if arcs := row.get("dependencies"):
-        parts.append(_dependency_tree(arcs))
-    return Group(*parts)
+        drawing.head.append(f"  {', '.join(flags)}", style="not dim yellow")
+    return Group(drawing.head, _Unbroken(drawing.sentence), *drawing.below)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unbroken:
+    """Text in lines that end between words, and never within what is marked unless that alone is wider than a line."""
+
+    text: Text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        line = Text()
+        for piece in self._pieces():
+            if line and line.cell_len + piece.cell_len - _blank_end(piece) > options.max_width:
+                yield _without_end(line)
+                line = Text()
+            line.append_text(piece)
+        yield _without_end(line)
+
+    def _pieces(self) -> Iterator[Text]:
+        """Cut the text behind each run of white space that is not in what is marked."""
+        plain, spans = self.text.plain, self.text.spans
+        marked = bytearray(len(plain))
+        for span in spans:
+            marked[span.start : span.end] = b"\1" * (span.end - span.start)
+        ends = [
+            i for i in range(1, len(plain)) if plain[i - 1].isspace() and not plain[i].isspace() and not marked[i - 1]
+        ]
+        yield from self.text.divide(ends)
+
+
+def _blank_end(text: Text) -> int:
+    return len(text.plain) - len(text.plain.rstrip())
+
+
+def _without_end(text: Text) -> Text:
+    text = text.copy()
+    text.rstrip()
+    return text
 
 
 def _interest(row: Row) -> tuple[bool, int, int]:

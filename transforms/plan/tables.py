@@ -1,6 +1,8 @@
 """A dataset's files as tables of DuckDB, with names that need no quotes."""
 
-from collections.abc import Iterator, Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -39,7 +41,8 @@ _DETAILS = {
         'item."end" AS end_char, item.score',
     ),
 }
-"""Views of one row an item of a list: the list's column, the columns needed, and what is selected of an item."""
+"""Views of one row an item of a list: the list's column, the columns needed, and what is selected of an item. A list of
+another package's task has a view of its column's name, with the fields of an item."""
 
 
 def connect(tables: Sequence[Table]) -> Any:
@@ -47,13 +50,27 @@ def connect(tables: Sequence[Table]) -> Any:
 
     Raises:
       ImportError: if duckdb is not installed.
-      ValueError: if files lie where DuckDB cannot read them.
+      ValueError: if files lie where DuckDB cannot read them, are gone, or are broken.
     """
     try:
         import duckdb  # noqa: PLC0415  it need not be installed
     except ImportError as error:
         raise ImportError("Queries need duckdb, which is not installed. Install it: pip install duckdb") from error
-    connection = duckdb.connect()
+    # It reads this machine's files alone, and what does not fit into memory goes where temporary files go.
+    spill = os.path.join(tempfile.gettempdir(), f"klue-beam-duckdb-{os.getpid()}")
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "temp_directory": spill})
+    try:
+        _create_views(connection, tables)
+    except duckdb.Error as error:
+        connection.close()
+        raise ValueError(
+            f"The files of a dataset must be as they were written, got: {' '.join(str(error).splitlines()[:1])}. "
+            "`klue-beam verify` says what is wrong with them."
+        ) from error
+    return connection
+
+
+def _create_views(connection: Any, tables: Sequence[Table]) -> None:
     for table in tables:
         columns = _renamed(table.schema)
         if table.files:
@@ -64,7 +81,6 @@ def connect(tables: Sequence[Table]) -> Any:
         if table.name == "sentences":
             for statement in _nested_views(table.schema):
                 connection.execute(statement)
-    return connection
 
 
 def _view(name: str, columns: str, origin: str) -> str:
@@ -89,8 +105,22 @@ def _nested_views(schema: pa.Schema) -> Iterator[str]:
         "source, record_index, any_value(doc_id) AS doc_id, count(*) AS sentences, sum(length(text)) AS characters"
     )
     yield _view("documents", documents + kept, "sentences GROUP BY source, record_index")
-    for name, (column, needed, items) in _DETAILS.items():
+    for name, (column, needed, items) in {**_DETAILS, **_further_details(schema)}.items():
         if set(needed) <= set(schema.names):
             unnested = f"unnest({column}) AS item, generate_subscripts({column}, 1) AS n"
-            inner = f"(SELECT {', '.join((_SENTENCE, *needed, unnested))} FROM sentences)"  # noqa: S608  constants
+            selected = ", ".join((_SENTENCE, *(f'"{one}"' for one in needed), unnested))
+            inner = f"(SELECT {selected} FROM sentences)"  # noqa: S608  names of columns
             yield _view(name, f"{_SENTENCE}, {items}", inner)
+
+
+def _further_details(schema: pa.Schema) -> Mapping[str, tuple[str, Sequence[str], str]]:
+    known = {column for column, _, _ in _DETAILS.values()}
+    return {
+        field.name: (f'"{field.name}"', (field.name,), _select_items(field.type.value_type))
+        for field in schema
+        if field.name not in known and pa.types.is_list(field.type) and pa.types.is_struct(field.type.value_type)
+    }
+
+
+def _select_items(item: pa.StructType) -> str:
+    return ", ".join(f'item."{field.name}" AS "{_SPAN_NAMES.get(field.name, field.name)}"' for field in item)

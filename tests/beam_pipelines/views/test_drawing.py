@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -68,6 +69,40 @@ def test_a_narrow_terminal_wraps_by_the_double_width_of_hangul() -> None:
     lines = draw({**ROW, "relations": [], "dependencies": []}, width=24)
     assert len(lines) > 3
     assert max(cell_len(line) for line in lines) <= 24
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_line_ends_within_an_entity(width: int) -> None:
+    place = "함경남도 "
+    text = place * 40
+    entities = [{"label": "LC", "begin": 5 * n, "end": 5 * n + 4, "text": "함경남도", "score": 0.9} for n in range(40)]
+    lines = draw({**ROW, "text": text, "entities": entities, "relations": [], "dependencies": []}, width)[1:]
+    assert " ".join(lines) == " ".join(["[함경남도 LC]"] * 40)
+    assert all(line.startswith("[") and line.endswith("]") for line in lines)
+    assert width - 14 < max(cell_len(line) for line in lines) <= width
+
+
+def test_an_entity_wider_than_a_line_is_broken_between_words() -> None:
+    text = "아주 긴 이름의 단체 " * 8
+    entity = {"label": "OG", "begin": 0, "end": len(text) - 1, "text": text[:-1], "score": 0.9}
+    lines = draw({**ROW, "text": text, "entities": [entity], "relations": [], "dependencies": []}, width=40)
+    assert max(cell_len(line) for line in lines) <= 40
+    assert " ".join(line.strip() for line in lines[1:]) == f"[{text.strip()} OG]"
+
+
+def test_control_characters_are_drawn_as_their_pictures_and_offsets_hold() -> None:
+    text = "\x1b[2J\u202e김하늘 대표는\n부산에서"
+    entity = {"label": "PS", "begin": 5, "end": 8, "text": "김하늘", "score": 0.9}
+    row = {**ROW, "doc_id": "글\x1b]0;t\x07", "text": text, "entities": [entity], "relations": [], "dependencies": []}
+    head, line = draw(row)
+    assert head.startswith("글␛]0;t␇ · 2")
+    assert line == "␛[2J\ufffd[김하늘 PS] 대표는⏎부산에서"
+
+
+def test_a_column_of_a_package_that_is_not_installed_is_told() -> None:
+    assert (
+        draw({"mood": {"label": "good"}, **ROW, "topic": None})[0] == "글-1 · 2  mood: {'label': 'good'}  ner_windowed"
+    )
 
 
 def test_a_tree_as_deep_as_a_long_sentence_is_drawn() -> None:
