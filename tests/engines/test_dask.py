@@ -6,10 +6,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from distributed import LocalCluster
 
 from klue_beam.schemas.shard import RECEIPTS_DIR
 from tests.engines.corpus import ENVIRONMENT, TIME_LIMIT_SECONDS, Corpus, check_same, hash_files
+
+pytestmark = pytest.mark.slow
 
 
 def count_receipts(dataset: Path) -> int:

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from tests.engines.corpus import Corpus, check_same
 from tests.engines.fake_dataflow import ORIGINS_NAME, FakeDataflow
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_submitted_job_gives_the_local_rows_from_what_was_staged(corpus: Corpus, sdist: Path, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.engines.corpus import ENVIRONMENT, TIME_LIMIT_SECONDS, Corpus, check_same
 
+pytestmark = pytest.mark.slow
+
 Servers = list["subprocess.Popen[bytes]"]
 WORKER_LOG = "worker_pool.log"
 

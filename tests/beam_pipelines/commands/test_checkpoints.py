@@ -14,6 +14,8 @@ from tests.engines.corpus import read_rows
 from tests.tiny_checkpoints import save_checkpoint, save_parser
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 
+pytestmark = pytest.mark.slow
+
 BIO = ("O", "B-PS", "I-PS", "B-OG", "I-OG", "B-DT", "I-DT")
 BIOES = ("O", *(f"{mark}-{name}" for name in ("PER", "ORG", "EVT") for mark in "BIES"))
 IO = ("O", "PS", "OG", "QT")

@@ -10,9 +10,11 @@ from klue_beam.schemas.shard import ATTEMPTS_DIR, SUCCESS_FILE
 from tests.beam_pipelines.conftest import CRASHING, ENVIRONMENT, Corpus, run_command
 from tests.engines.corpus import check_same, hash_files
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = ("reading", "writing", "before-receipt", "before-rejects")
 """The last one strikes in the last shard: a worker may finish it before it sees the driver gone."""
-WAIT_SECONDS = 20
+WAIT_SECONDS = 300
 DATASET_VARIABLE = "TEST_DATASET"
 
 
