@@ -11,8 +11,10 @@ from benchmarks.random_checkpoints import POSITIONS, load_tokenizer, require_kno
 from klue_beam.schemas.config import ModelConfig
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.engine.loading import load_engines
-from klue_beam.transforms.models.engine.marking import mark_pair
 from klue_beam.transforms.models.engine.resolving import resolve_models
+from klue_beam.transforms.tasks.entity.spans import Entities
+from klue_beam.transforms.tasks.relation.marking import mark_pair
+from klue_beam.transforms.tasks.relation.pairs import Relations
 
 MAX_PAIRS: Final = 2
 """So many pairs of a sentence are scored at most, on every side."""
@@ -73,9 +75,8 @@ def prepare_work(rows: pa.RecordBatch, model: str, precision: str) -> Work:
     )
     (engine,) = load_engines(resolve_models(config))
     found = engine.annotate(texts)
-    entities, relations = found.entities, found.relations
-    if entities is None or relations is None:
-        raise RuntimeError(f"The model {model!r} gave no entities or relations, of which its tasks are.")
+    entities: Entities = found.found["ner"]
+    relations: Relations = found.found["re"]
     pairs, first = relations.scored, entities.offsets(len(texts))
     marked = [
         mark_pair(texts[text], entities, int(first[text] + subject), int(first[text] + object_), config.re_markers)[0]

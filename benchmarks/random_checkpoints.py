@@ -17,10 +17,11 @@ from transformers import (
 )
 
 from klue_beam.schemas.labels import NER_TYPES, RELATIONS, TOPICS
-from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder, save_model
+from klue_beam.transforms.models.checkpoints.checkpoint import save_model
 from klue_beam.transforms.models.checkpoints.folders import EMBEDDED_DIR
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
+from klue_beam.transforms.models.nets.encoders import build_encoder
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.entity.tagging import bio_tags
 

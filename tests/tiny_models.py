@@ -9,9 +9,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, PreTrainedTokenizerFast
 
 from klue_beam.schemas.registry import TASKS
-from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder, save_model
+from klue_beam.transforms.models.checkpoints.checkpoint import save_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
+from klue_beam.transforms.models.nets.encoders import build_encoder
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.dependency import DependencySpec
 from klue_beam.transforms.tasks.relation import RelationSpec

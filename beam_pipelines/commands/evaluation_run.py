@@ -19,7 +19,7 @@ from klue_beam.beam_pipelines.views.report import draw_report
 from klue_beam.schemas.config import ModelConfig, require
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.folders import resolve_folder
-from klue_beam.transforms.models.engine.huggingface import find_checkpoint, read_labels
+from klue_beam.transforms.models.engine.classifiers import find_checkpoint, read_labels
 from klue_beam.transforms.models.engine.resolving import resolve_models
 from klue_beam.transforms.tasks.base import Task
 from klue_beam.transforms.tasks.gold import AnyExample, halve_examples, split_held_out

@@ -16,11 +16,11 @@ from klue_beam.schemas.reject import MAX_RAW_BYTES, REJECT
 from klue_beam.schemas.shard import Chunk
 from klue_beam.transforms.base.codepoints import Bools, Ints
 from klue_beam.transforms.base.memory import release_free_memory
-from klue_beam.transforms.models.engine.engine import Annotations
-from klue_beam.transforms.models.engine.loading import Engine, share_engines
+from klue_beam.transforms.models.engine.engine import Engine
+from klue_beam.transforms.models.engine.loading import share_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
-from klue_beam.transforms.tasks.entity.spans import Entities
-from klue_beam.transforms.tasks.output import annotated_schema, list_flags
+from klue_beam.transforms.tasks.base import Findings, Task
+from klue_beam.transforms.tasks.output import annotated_schema, list_flags, needs_of, require_needs
 
 MAX_PASS_BYTES: Final = 512 << 10
 """So much text goes through the engines at once, four times a chunk's usual size. A chunk never cuts a document, but
@@ -37,14 +37,14 @@ def annotate(
 
     Args:
       rows: batch of SENTENCE, possibly with columns of tasks that ran before.
-      engines: from `load_engines`; one that seeks relations only needs the column `entities` or one that finds them.
+      engines: from `load_engines`, in its order; what their tasks need of others, an engine before or a column gives.
       keep_metadata: whether the column `metadata` stays.
 
     Returns:
       The rows with the tasks' columns in the order of TASKS, and a batch of REJECT.
 
     Raises:
-      ValueError: if relations are asked for and no entities are there, or metadata that is not there.
+      ValueError: if what a task needs is not there, or metadata that is asked for.
       RuntimeError: if a model fails on every sentence, and on a plain one too.
     """
     if keep_metadata and "metadata" not in rows.schema.names:
@@ -68,25 +68,26 @@ def _cut_passes(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 def _annotate_pass(
     rows: pa.RecordBatch, engines: Sequence[Engine], keep_metadata: bool
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    texts, first, inverse = _distinct_texts(rows)
     columns = {name: rows.column(name) for name in rows.schema.names}
-    known = _read_entities(rows.column("entities").take(pa.array(first))) if "entities" in columns else None
+    needed = needs_of(task for engine in engines for task in engine.tasks)
+    given = {task: TASKS[task].field.name for task in needed if TASKS[task].field.name in columns}
+    texts, first, inverse = _distinct_texts(rows, list(given.values()))
+    known = {task: _read_known(task, columns[name].take(pa.array(first))) for task, name in given.items()}
     flags: dict[str, Bools] = {}
     rejects = [pa.RecordBatch.from_pylist([], schema=REJECT)]
     for engine in engines:
-        if "re" in engine.tasks and "ner" not in engine.tasks and known is None:
-            raise ValueError(
-                "`re` must run with `ner` or on rows that have entities, got neither. Add ner to the tasks."
-            )
-        found = engine.annotate(texts, known.entities if known is not None and "ner" not in engine.tasks else None)
-        if found.entities is not None:
-            known = _KnownEntities(found.entities, found.flags["ner_failed"])
+        require_needs(engine.tasks, known)
+        found = engine.annotate(texts, {task: known[task].findings for task in needs_of(engine.tasks)})
         here = dict(found.flags)
-        if found.relations is not None and known is not None:
-            # Where the entities are not known, neither are the relations between them.
-            here["re_failed"] = here["re_failed"] | known.failed
-        for task, column in _columns(found, here, texts).items():
-            columns[TASKS[task].field.name] = column.take(pa.array(inverse))
+        for task, findings in found.found.items():
+            member: Task = TASKS[task]
+            for need in member.needs:
+                # Where what it reads is not known, neither is what it would have found.
+                failed = member.failed_flag.name
+                here[failed] = here[failed] | known[need].absent
+            absent = np.logical_or.reduce([here[flag.name] for flag in member.flags if flag.is_absent])
+            known[task] = _Known(findings, absent)
+            columns[member.field.name] = findings.to_arrow(texts, absent).take(pa.array(inverse))
         for name, where in here.items():
             flags[name] = flags[name] | where if name in flags else where
         rejects.append(_failed_rows(rows, inverse, found.failures, engine.tasks))
@@ -97,8 +98,12 @@ def _annotate_pass(
     return annotated, pa.concat_batches(rejects)
 
 
-def _distinct_texts(rows: pa.RecordBatch) -> tuple[tuple[str, ...], Ints, Ints]:
-    """Find the distinct sentences, those with the same text and, where they are known, the same entities.
+def _distinct_texts(rows: pa.RecordBatch, given: Sequence[str]) -> tuple[tuple[str, ...], Ints, Ints]:
+    """Find the distinct sentences: those with the same text and the same values in some columns.
+
+    Args:
+      rows: the sentences.
+      given: names of columns that a task reads.
 
     Returns:
       Their texts, the first row of each, and for each row which of them it is.
@@ -106,47 +111,25 @@ def _distinct_texts(rows: pa.RecordBatch) -> tuple[tuple[str, ...], Ints, Ints]:
     encoded = pc.dictionary_encode(rows.column("text"))
     inverse = encoded.indices.to_numpy().astype(np.int64)
     first = np.unique(inverse, return_index=True)[1]
-    if "entities" in rows.schema.names:
-        entities = rows.column("entities")
-        if not entities.take(pa.array(first)).take(pa.array(inverse)).equals(entities):
+    for name in given:
+        column = rows.column(name)
+        if not column.take(pa.array(first)).take(pa.array(inverse)).equals(column):
             every = np.arange(rows.num_rows)
             return tuple(rows.column("text").to_pylist()), every, every
     return tuple(encoded.dictionary.to_pylist()), first, inverse
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _KnownEntities:
-    """The entities of the distinct texts, and the texts whose entities a model failed to find. Shape: (n_texts,)."""
+class _Known:
+    """What a task found in the distinct texts, and the texts of which it is not known. Shape of absent: (n_texts,)."""
 
-    entities: Entities
-    failed: Bools
-
-
-def _columns(found: Annotations, flags: Mapping[str, Bools], texts: Sequence[str]) -> dict[str, pa.Array]:
-    """Lay out what an engine found, one row a distinct text."""
-    columns = {}
-    if found.topics is not None:
-        columns["tc"] = found.topics.to_arrow()
-    if found.entities is not None:
-        columns["ner"] = found.entities.to_arrow(texts, flags["ner_failed"])
-    if found.relations is not None:
-        columns["re"] = found.relations.to_arrow(flags["re_failed"])
-    if found.arcs is not None and found.eojeols is not None:
-        skipped = flags["dp_failed"] | flags["dp_skipped_too_long"]
-        columns["dp"] = found.arcs.to_arrow(texts, found.eojeols, skipped)
-    return columns
+    findings: Findings
+    absent: Bools
 
 
-def _read_entities(lists: pa.ListArray) -> _KnownEntities:
-    """Read a column `entities`, one row a distinct text."""
-    flat = lists.flatten()
-    labels = pc.unique(flat.field("label"))
-    label = pc.index_in(flat.field("label"), value_set=labels).to_numpy(zero_copy_only=False).astype(np.int64)
-    begin, end = (flat.field(name).to_numpy().astype(np.int64) for name in ("begin", "end"))
-    text = np.repeat(np.arange(len(lists)), pc.fill_null(pc.list_value_length(lists), 0).to_numpy())
-    score = flat.field("score").to_numpy().astype(np.float32)
-    entities = Entities(tuple(labels.to_pylist()), text, begin, end, label, score)
-    return _KnownEntities(entities, lists.is_null().to_numpy(zero_copy_only=False))
+def _read_known(task: str, column: pa.Array) -> _Known:
+    """Read a task's column back, one row a distinct text."""
+    return _Known(TASKS[task].read_column(column), column.is_null().to_numpy(zero_copy_only=False))
 
 
 def _add_flags(column: pa.Array, flags: Mapping[str, Bools], inverse: Ints) -> pa.Array:

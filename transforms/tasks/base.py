@@ -13,6 +13,7 @@ transformers is imported inside the method that uses it.
 import abc
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import pyarrow as pa
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # torch and rich take a second to import; a task is described
     from rich.text import Text
     from torch import nn
 
+    from klue_beam.transforms.models.text.pieces import TextTokenizer
+    from klue_beam.transforms.tasks.annotator import Annotator, ClassifierAnnotator, TaskModel
     from klue_beam.transforms.tasks.learning import Annotate, Fit, LearningRun, Objective, Teaching
     from klue_beam.transforms.tasks.report import Report, Rows
 
@@ -152,6 +155,55 @@ class Drawing:
     below: "list[RenderableType]" = dataclasses.field(default_factory=list)
 
 
+class Checkpoint(abc.ABC):
+    """How checkpoints of Hugging Face's kind serve a task, beside the models of `klue-beam train`.
+
+    Attributes:
+      title: what they are, for the help of `--NAME_model`.
+    """
+
+    title: str
+
+
+class ClassifierCheckpoint(Checkpoint):
+    """Checkpoints that are whole classifiers.
+
+    Attributes:
+      kind: what the name of their architecture ends in: SequenceClassification or TokenClassification.
+      known_labels: the label set whose names theirs take where they differ in case and punctuation at most.
+    """
+
+    kind: str
+    known_labels: tuple[str, ...] = ()
+
+    @abc.abstractmethod
+    def annotator(self, labels: Sequence[str], options: Mapping[str, Any]) -> "ClassifierAnnotator":
+        """Give what reads findings off their outputs.
+
+        Args:
+          labels: the checkpoint's, in model order.
+          options: the task's options, by name.
+        """
+
+
+class HeadCheckpoint(Checkpoint):
+    """Checkpoints that are an encoder with heads of another make, which the task's annotator can run."""
+
+    @abc.abstractmethod
+    def load(self, folder: Path) -> "tuple[nn.Module, Mapping[str, nn.Module], TextTokenizer]":
+        """Load a checkpoint, in fp32.
+
+        Args:
+          folder: of the checkpoint.
+
+        Returns:
+          The encoder, the heads by name, and the tokenizer.
+
+        Raises:
+          ValueError: if it cannot serve the task.
+        """
+
+
 class Task(abc.ABC):
     """A kind of annotation.
 
@@ -162,12 +214,13 @@ class Task(abc.ABC):
       label_field: the column's field that holds a label.
       needs: names of tasks whose findings this one reads; it runs after them.
       label_sets_version: which label sets its column draws from, for the provenance of a dataset.
-      spec_type: what a model folder says of the task.
+      spec_type: makes what a model folder says of the task, a TaskSpec; without arguments that of a new model.
       own_flags: the flags that it raises beside `NAME_failed`.
       nothing: what a row lacks on which the model failed, for the meaning of `NAME_failed`.
       counts: what a receipt counts of it, the items of its lists; empty where the column has one value a row.
       counted_as: how that is called where people read it; empty for the same.
       options: what it brings to ModelConfig beside the model.
+      checkpoint: how checkpoints of Hugging Face's kind serve it; None where there are none.
       deep_heads: names of its heads that are transformer layers and run in the encoder's precision.
       wide_heads: names of other heads with products enough to be worth packing; beside int8 they keep fp32.
       kinds: kinds of labels that two annotations are compared by, see `list_labels`.
@@ -190,12 +243,13 @@ class Task(abc.ABC):
     label_field: ClassVar[str] = "label"
     needs: ClassVar[tuple[str, ...]] = ()
     label_sets_version: ClassVar[str]
-    spec_type: ClassVar[type[TaskSpec]]
+    spec_type: ClassVar[Callable[..., TaskSpec]]
     own_flags: ClassVar[tuple[Flag, ...]] = ()
     nothing: ClassVar[str]
     counts: ClassVar[str] = ""
     counted_as: ClassVar[str] = ""
     options: ClassVar[tuple[Option, ...]] = ()
+    checkpoint: ClassVar[Checkpoint | None] = None
     deep_heads: ClassVar[tuple[str, ...]] = ()
     wide_heads: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]] = ()
@@ -247,6 +301,10 @@ class Task(abc.ABC):
     def depth(self, spec: Any) -> int:  # noqa: ARG002 - most tasks read the last states alone
         """Tell how many layers below the top the states lie that the heads read beside the last ones; 0 for none."""
         return 0
+
+    @abc.abstractmethod
+    def annotator(self, model: "TaskModel") -> "Annotator":
+        """Give what runs a loaded model's heads on batches and reads findings off their outputs."""
 
     def read_column(self, column: pa.Array) -> Findings:
         """Read the column back, for a task that needs it in rows that another transform has annotated.

@@ -31,6 +31,59 @@ def order_tasks(tasks: Iterable[str], option: str = "tasks") -> tuple[str, ...]:
     return tuple(task for task in TASKS if task in asked)
 
 
+def order_by_needs(tasks: Iterable[str]) -> tuple[str, ...]:
+    """Bring names of tasks into an order in which each runs after those that it needs, else that of the registry.
+
+    Raises:
+      ValueError: on a name that is not registered, or tasks that need each other in a ring.
+
+    >>> order_by_needs(["re", "tc", "ner"])
+    ('tc', 'ner', 're')
+    """
+    waiting = list(order_tasks(tasks))
+    ordered: list[str] = []
+    while waiting:
+        ready = [task for task in waiting if not set(TASKS[task].needs) & set(waiting)]
+        if not ready:
+            raise ValueError(f"Tasks must not need each other in a ring, got {', '.join(waiting)}. Leave one out.")
+        ordered.append(ready[0])
+        waiting.remove(ready[0])
+    return tuple(ordered)
+
+
+def needs_of(tasks: Iterable[str]) -> set[str]:
+    """Give the tasks whose findings these need and do not find themselves.
+
+    >>> needs_of(["re"]), needs_of(["ner", "re"])
+    ({'ner'}, set())
+    """
+    here = set(tasks)
+    return {need for task in here for need in TASKS[task].needs} - here
+
+
+def require_needs(tasks: Iterable[str], known: Iterable[str] = (), option: str = "tasks") -> None:
+    """Refuse tasks that read what another task finds, where that is neither among them nor known.
+
+    Args:
+      tasks: names of the tasks that run.
+      known: names of tasks whose findings are there already.
+      option: what the tasks were given for, as the user calls it.
+
+    Raises:
+      ValueError: naming the two tasks.
+
+    >>> require_needs(["re"], known=["ner"])
+    """
+    asked = order_tasks(tasks)
+    for task in asked:
+        if lacking := [need for need in TASKS[task].needs if need not in asked and need not in set(known)]:
+            raise ValueError(
+                f"`{option}` with {task} must have {lacking[0]} too, or rows that it has annotated: {task} reads what "
+                f"it finds, got {','.join(asked)}. Add {lacking[0]}, as in "
+                f"{','.join(order_by_needs([*asked, lacking[0]]))}."
+            )
+
+
 def annotated_schema(tasks: Iterable[str], *, metadata: bool = False) -> pa.Schema:
     """Give the schema of the annotated output for a set of tasks.
 

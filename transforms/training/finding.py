@@ -11,10 +11,9 @@ from klue_beam.transforms.training.forward import device_of
 
 def make_engine(model: MultiTaskModel, tokenizer: TextTokenizer, tasks: Sequence[str]) -> MultiTaskEngine:
     """Give the engine of annotate for some tasks of a model, which goes into evaluation mode."""
-    return MultiTaskEngine(model, tokenizer, tasks, token_budget=4096, max_pairs=64, device=device_of(model))
+    return MultiTaskEngine(model, tokenizer, tasks, token_budget=4096, device=device_of(model))
 
 
 def find(model: MultiTaskModel, tokenizer: TextTokenizer, task: str, texts: Sequence[str]) -> Any:
     """Give what a task finds in texts."""
-    found = make_engine(model, tokenizer, [task]).annotate(texts)
-    return {"tc": found.topics, "ner": found.entities, "re": found.relations, "dp": found.arcs}[task]
+    return make_engine(model, tokenizer, [task]).annotate(texts).found[task]

@@ -8,7 +8,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from transformers import BertConfig, PreTrainedTokenizerFast
 
 from klue_beam.schemas.config import require
-from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder
+from klue_beam.transforms.models.nets.encoders import build_encoder
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.training.vocabulary import find_characters
 

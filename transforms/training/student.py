@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from klue_beam.schemas.registry import TASKS
-from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
+from klue_beam.transforms.models.nets.encoders import build_encoder
 
 
 def choose_layers(n_layers: int, n_kept: int) -> list[int]:

@@ -93,7 +93,7 @@ def test_tc(files, model, tmp_path, capsys):
     path = str(files / "tc.json")
     scores = evaluate(tmp_path, "--task", "tc", "--data", path, "--model", model)
     examples = TASKS["tc"].read_gold(path)
-    topics = engine_of(model, "tc").annotate([example.text for example in examples]).topics
+    topics = engine_of(model, "tc").annotate([example.text for example in examples]).found["tc"]
     gold = [TOPICS.index(example.label) for example in examples]
     expected = 100 * f1_score(gold, topics.label, average="macro")
     assert {name: scores[name] for name in ("task", "data", "rows", "model")} == {
@@ -114,7 +114,7 @@ def test_ner(files, model, tmp_path):
     path = str(files / "ner.tsv")
     scores = evaluate(tmp_path, "--task", "ner", "--data", path, "--model", model)
     examples = TASKS["ner"].read_gold(path)
-    entities = engine_of(model, "ner").annotate([example.text for example in examples]).entities
+    entities = engine_of(model, "ner").annotate([example.text for example in examples]).found["ner"]
     tags = [["O"] * len(example.text) for example in examples]
     for text, begin, end, label in zip(entities.text, entities.begin, entities.end, entities.label, strict=True):
         if entities.labels[label] not in ("POH", "NOH"):
@@ -138,7 +138,7 @@ def test_re(files, model, tmp_path, capsys):
     assert scores["details"]["pairs_not_scored"] == 0
     assert "end_to_end_micro_f1" in scores["details"]
     examples = TASKS["re"].read_gold(path)
-    entities = engine_of(model, "ner").annotate([example.text for example in examples]).entities
+    entities = engine_of(model, "ner").annotate([example.text for example in examples]).found["ner"]
     found = set(zip(entities.text, entities.begin, entities.end, strict=True))
     spans = [(n, *e.subject[:2]) in found for n, e in enumerate(examples) if e.subject.type == "PS"]
     spans += [(n, *e.object[:2]) in found for n, e in enumerate(examples) if e.object.type == "PS"]
@@ -172,7 +172,7 @@ def test_dp(files, model, tmp_path, capsys, rows):
         examples = split_held_out(examples, TASKS["dp"].held_out)[1]
         assert len(examples) < 40
     assert scores["rows"] == len(examples)
-    arcs = engine_of(model, "dp").annotate([example.text for example in examples]).arcs
+    arcs = engine_of(model, "dp").annotate([example.text for example in examples]).found["dp"]
     gold = np.array([head for example in examples for head in example.heads])
     assert scores["metrics"]["uas"] == pytest.approx(100 * np.mean(arcs.head == gold))
     assert set(scores["metrics"]) == {"uas", "las", "uas_macro_f1", "las_macro_f1"}

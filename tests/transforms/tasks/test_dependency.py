@@ -133,9 +133,14 @@ def test_arcs_are_laid_out_by_eojeol() -> None:
     texts = ["나는 간다", "건너뛴 글"]
     eojeols = find_eojeols(to_code_points(texts))
     arcs = Arcs(
-        ("NP_SBJ", "VP"), np.array([0, 1]), np.array([2, 0]), np.array([0, 1]), np.array([0.5, 1.0], np.float32)
+        ("NP_SBJ", "VP"),
+        eojeols,
+        np.array([0, 1]),
+        np.array([2, 0]),
+        np.array([0, 1]),
+        np.array([0.5, 1.0], np.float32),
     )
-    first, second = arcs.to_arrow(texts, eojeols, np.array([False, True])).to_pylist()
+    first, second = arcs.to_arrow(texts, np.array([False, True])).to_pylist()
     assert second is None
     assert first == [
         {"index": 1, "form": "나는", "begin": 0, "end": 2, "head": 2, "deprel": "NP_SBJ", "score": 0.5},

@@ -23,8 +23,7 @@ def test_the_scores_of_entities_are_those_that_tell_right_ones_apart(tmp_path: P
     """Where just the entities above a score are right, a bound near it is chosen, and the model is left as it was."""
     model, tokenizer = load_model(tiny_checkpoint(tmp_path / "model"))
     texts = list(SENTENCES)
-    found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512, max_pairs=1).annotate(texts).entities
-    assert found is not None
+    found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512).annotate(texts).found["ner"]
     types = model.spec.of["ner"].ner_types
     found = found.take(np.isin(np.array(found.labels)[found.label], types))
     bound = float(np.quantile(found.score, 0.7))
@@ -43,8 +42,7 @@ def test_the_scores_of_entities_are_those_that_tell_right_ones_apart(tmp_path: P
     assert model.spec == before
     # Of those kept about all are right, whatever their scores say.
     model.spec = fitted
-    kept = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512, max_pairs=1).annotate(texts).entities
-    assert kept is not None
+    kept = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512).annotate(texts).found["ner"]
     scores = kept.score[np.isin(np.array(kept.labels)[kept.label], types)]
     gold = sum(tag.startswith("B-") for row in tags for tag in row)
     assert abs(float(scores.mean()) - gold / len(scores)) < 0.05
@@ -52,8 +50,7 @@ def test_the_scores_of_entities_are_those_that_tell_right_ones_apart(tmp_path: P
 
 def find(model: MultiTaskModel, tokenizer: TextTokenizer) -> Entities:
     """The entities of KLUE-NER's types."""
-    found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512, max_pairs=1).annotate(SENTENCES).entities
-    assert found is not None
+    found = MultiTaskEngine(model, tokenizer, ("ner",), token_budget=512).annotate(SENTENCES).found["ner"]
     return found.take(np.isin(np.array(found.labels)[found.label], model.spec.of["ner"].ner_types))
 
 

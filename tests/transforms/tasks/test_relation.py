@@ -49,7 +49,7 @@ def test_no_relation_is_left_out_and_the_rest_sorted() -> None:
     rows = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]], np.float32)
     text, subject, object_ = np.array([1, 0, 0]), np.array([0, 0, 1]), np.array([1, 1, 0])
     relations = decode_relations(rows, text, subject, object_, ("no_relation", "per:title"))
-    assert relations.to_arrow(np.zeros(3, bool)).to_pylist() == [
+    assert relations.to_arrow([""] * 3, np.zeros(3, bool)).to_pylist() == [
         [{"label": "per:title", "subject": 1, "object": 0, "score": np.float32(0.7)}],
         [{"label": "per:title", "subject": 0, "object": 1, "score": np.float32(0.9)}],
         [],
@@ -62,5 +62,5 @@ def test_labels_without_no_relation_keep_every_pair() -> None:
     rows = np.array([[0.6, 0.4]], np.float32)
     one = np.zeros(1, np.int64)
     relations = decode_relations(rows, one, one, one + 1, ("a", "b"))
-    assert relations.to_arrow(np.array([False])).to_pylist()[0][0]["label"] == "a"
-    assert relations.to_arrow(np.array([True])).to_pylist() == [None]
+    assert relations.to_arrow([""], np.array([False])).to_pylist()[0][0]["label"] == "a"
+    assert relations.to_arrow([""], np.array([True])).to_pylist() == [None]

@@ -21,7 +21,8 @@ from transformers import (
     RobertaConfig,
 )
 
-from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder, load_encoder
+from klue_beam.transforms.models.checkpoints.checkpoint import load_encoder
+from klue_beam.transforms.models.nets.encoders import build_encoder
 from klue_beam.transforms.models.text.batching import count_max_pieces
 from klue_beam.transforms.models.text.pieces import TextTokenizer, Units, pad_units
 from klue_beam.transforms.training.vocabulary import cut_vocabulary

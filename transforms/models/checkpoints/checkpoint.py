@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from klue_beam.transforms.models.checkpoints.folders import find_lender, resolve_folder
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
+from klue_beam.transforms.models.nets.encoders import build_encoder
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -94,14 +95,6 @@ def save_model(model: MultiTaskModel, tokenizer: TextTokenizer, folder: Path) ->
     model.encoder.config.save_pretrained(folder)
     tokenizer.tokenizer.save_pretrained(folder)
     model.spec.save(folder)
-
-
-def build_encoder(config: Any) -> Any:
-    """Build an encoder with random fp32 weights, without the pooler that no head reads."""
-    try:
-        return AutoModel.from_config(config, add_pooling_layer=False, dtype=torch.float32)
-    except TypeError:  # families that have no pooler do not know the argument
-        return AutoModel.from_config(config, dtype=torch.float32)
 
 
 def load_model(folder: Path, spec: ModelSpec | None = None) -> tuple[MultiTaskModel, TextTokenizer]:

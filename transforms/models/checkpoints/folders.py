@@ -8,14 +8,12 @@ from klue_beam.transforms.models.checkpoints.spec import SPEC_FILE, ModelSpec
 
 EMBEDDED_DIR: Final = Path(__file__).parents[1] / "embedded"
 
-PARSER_FILE: Final = "dp-model.bin"
-"""The state dict of a dependency parser that KLUE-baseline trained."""
-
 OLD_WEIGHTS: Final = "pytorch_model*.bin"
 """Weights as Hugging Face checkpoints had them before safetensors; they are read where there is nothing else."""
 
-MODEL_FILES: Final = ("*.json", "*.safetensors", "*.txt", "*.model", PARSER_FILE)
-"""What a model is made of; beside it may lie its card, a training run's checkpoint, other formats of its weights."""
+MODEL_FILES: Final = ("*.json", "*.safetensors", "*.txt", "*.model", "*-model.bin")
+"""What a model is made of; the last are heads of another make, as KLUE-baseline's `dp-model.bin`. Beside it may lie its
+card, a training run's checkpoint, other formats of its weights."""
 
 
 def resolve_folder(name: str) -> Path | None:

@@ -140,7 +140,7 @@ class ModelSpec:
 
 def _nested_fields(task: str, spec: TaskSpec) -> dict[str, Any]:
     """Give what a task says beside FLAT_FIELDS; of a task that has some there, only what is not as it was before."""
-    before = type(spec)()
+    before = TASKS[task].spec_type()
     is_flat = task in FLAT_FIELDS.values()
     values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
     return {

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from apache_beam.utils import shared
@@ -14,37 +14,19 @@ from klue_beam.transforms.base.threads import use_threads
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.folders import hash_folder, resolve_folder
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.engine.engine import Annotations, MultiTaskEngine, encode_plain
-from klue_beam.transforms.models.engine.huggingface import CheckpointEngine, find_checkpoint
-from klue_beam.transforms.models.engine.klue_parser import load_parser
+from klue_beam.transforms.models.checkpoints.spec import ModelSpec
+from klue_beam.transforms.models.engine.classifiers import ClassifierEngine, find_checkpoint
+from klue_beam.transforms.models.engine.engine import Engine, MultiTaskEngine, encode_plain
 from klue_beam.transforms.models.nets.precision import apply_precision, choose_device
 from klue_beam.transforms.models.text.batching import TOKENS_A_PASS, count_max_pieces
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.entity.spans import Entities
+from klue_beam.transforms.tasks.base import HeadCheckpoint
+from klue_beam.transforms.tasks.output import needs_of
 
 _MODELS: Final = shared.Shared()
 """All models of a process hang on one token: with one each, later pipelines of the process loaded them again."""
 
 _LOADING: Final = threading.Lock()
-
-_TRANSFORMERS: Final = ("encoder", "relation")
-_HEADS: Final = ("dependency",)
-"""Parts of a multi-task model with many products: those that run in any precision, those that int8 leaves in fp32."""
-
-
-class Engine(Protocol):
-    """A loaded model that annotates texts with its tasks."""
-
-    tokenizer: TextTokenizer
-
-    @property
-    def tasks(self) -> Sequence[str]:
-        """The tasks that it was loaded for."""
-        ...
-
-    def annotate(self, texts: Sequence[str], entities: Entities | None = None) -> Annotations:
-        """Annotate texts; `entities` are what relations are sought between, None for the engine's own."""
-        ...
 
 
 def load_engines(config: ModelConfig, device: torch.device | None = None) -> list[Engine]:
@@ -69,16 +51,37 @@ def load_engines(config: ModelConfig, device: torch.device | None = None) -> lis
         if embedded is not None:
             engines.append(_make_engine(config, *load_model(folder), tasks, device))
             continue
-        options = {"re_markers": config.re_markers, "precision": config.precision, **_limits(config, device)}
         for task in tasks:
-            engines.append(
-                _make_engine(config, *load_parser(folder), ["dp"], device)
-                if task == "dp"
-                else CheckpointEngine(task, folder, **options)
-            )
+            checkpoint = TASKS[task].checkpoint
+            if isinstance(checkpoint, HeadCheckpoint):
+                encoder, heads, tokenizer = checkpoint.load(folder)
+                model = MultiTaskModel(ModelSpec(name=folder.name, tasks=(task,)), encoder, {task: heads})
+                engines.append(_make_engine(config, model, tokenizer, [task], device))
+            else:
+                limits = _limits(config, device)
+                engines.append(ClassifierEngine(task, folder, precision=config.precision, **limits))
     _share_tokenizers(engines)
-    # An engine that seeks relations between the entities of another runs after it.
-    return sorted(engines, key=lambda engine: "re" in engine.tasks and "ner" not in engine.tasks)
+    return _order_engines(engines)
+
+
+def _order_engines(engines: Sequence[Engine]) -> list[Engine]:
+    """Let each engine run after those whose findings its tasks need.
+
+    Raises:
+      ValueError: if two engines need each other.
+    """
+    waiting, ordered = list(engines), list[Engine]()
+    while waiting:
+        missing = {task for engine in waiting for task in engine.tasks}
+        ready = [engine for engine in waiting if not (needs_of(engine.tasks) & missing)]
+        if not ready:
+            raise ValueError(
+                f"Models must not need what each other's tasks find, got {', '.join(sorted(missing))}. Give the tasks "
+                "that need each other one model."
+            )
+        ordered.append(ready[0])
+        waiting.remove(ready[0])
+    return ordered
 
 
 def _share_tokenizers(engines: Sequence[Engine]) -> None:
@@ -90,7 +93,9 @@ def _share_tokenizers(engines: Sequence[Engine]) -> None:
 
 def _limits(config: ModelConfig, device: torch.device | None) -> dict[str, Any]:
     tokens = config.token_budget or TOKENS_A_PASS["cpu" if device is None else device.type]
-    return {"token_budget": tokens, "max_pairs": config.max_pairs, "device": device}
+    options = [option for task in config.tasks for option in TASKS[task].options]
+    chosen = {option.name: getattr(config, option.name, option.default) for option in options}
+    return {"token_budget": tokens, "options": chosen, "device": device}
 
 
 def _make_engine(
@@ -100,7 +105,9 @@ def _make_engine(
     tasks: Sequence[str],
     device: torch.device | None,
 ) -> MultiTaskEngine:
-    parts, heads = ([part for part in names if hasattr(model, part)] for names in (_TRANSFORMERS, _HEADS))
+    members = [TASKS[task] for task in model.spec.tasks]
+    parts = ["encoder", *(name for task in members for name in task.deep_heads)]
+    heads = [name for task in members for name in task.wide_heads]
     plain = encode_plain(tokenizer, count_max_pieces(model.encoder, tokenizer))
     model = apply_precision(model, config.precision, parts, device, heads, plain)
     return MultiTaskEngine(model, tokenizer, tasks, **_limits(config, device))

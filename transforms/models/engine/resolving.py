@@ -6,6 +6,8 @@ from klue_beam.schemas.config import RE_MARKERS, ModelConfig, require
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.folders import hash_folder, resolve_folder
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
+from klue_beam.transforms.tasks.base import HeadCheckpoint
+from klue_beam.transforms.tasks.output import order_tasks
 
 
 def resolve_models(config: ModelConfig) -> ModelConfig:
@@ -23,7 +25,7 @@ def resolve_models(config: ModelConfig) -> ModelConfig:
         config.re_markers,
         "Choose the convention that the relation checkpoint was trained with.",
     )
-    tasks = tuple(task for task in TASKS if task in config.tasks)
+    tasks = order_tasks(config.tasks)
     models: dict[str, str] = {}
     hashes: dict[str, str] = {}
     for task in tasks:
@@ -39,12 +41,12 @@ def resolve_models(config: ModelConfig) -> ModelConfig:
             )
         else:
             # transformers takes seconds to import, and an embedded model is checked without it.
-            from klue_beam.transforms.models.engine.huggingface import find_checkpoint, load_checkpoint  # noqa: PLC0415
-            from klue_beam.transforms.models.engine.klue_parser import load_parser  # noqa: PLC0415
+            from klue_beam.transforms.models.engine.classifiers import find_checkpoint, load_checkpoint  # noqa: PLC0415
 
             folder = find_checkpoint(name)
-            if task == "dp":
-                load_parser(folder)
+            checkpoint = TASKS[task].checkpoint
+            if isinstance(checkpoint, HeadCheckpoint):
+                checkpoint.load(folder)
             else:
                 load_checkpoint(task, folder)
         models[task], hashes[task] = name, hash_folder(folder)

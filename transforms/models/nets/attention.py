@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from klue_beam.transforms.models.nets.heads import PairLayer
+from klue_beam.transforms.models.nets.layers import PairLayer
 
 IMPLEMENTATIONS: Final = {torch.float32: "klue_beam_products_fp32", torch.bfloat16: "klue_beam_products_bf16"}
 """What transformers calls it, by the type of the product with the values."""

@@ -11,7 +11,6 @@ from transformers.activations import GELUActivation
 from klue_beam.schemas.config import DEVICES, require
 from klue_beam.transforms.base.memory import bound_kernel_caches
 from klue_beam.transforms.models.nets.attention import attend_by_products, can_attend_by_products
-from klue_beam.transforms.models.nets.heads import DependencyHead
 from klue_beam.transforms.models.nets.linear import DTYPES, Int8Linear, PackedLinear, RoundedLinear, can_pack
 from klue_beam.transforms.models.nets.unpadded import PackedEncoder, can_run_packed
 
@@ -174,7 +173,7 @@ def _pack_linear_layers(
     """Pack all linear layers below a module.
 
     Where GELU is known to follow one, it is packed with it; what goes straight into another product stays in `dtype`.
-    The layers of a parser that read the same words become one.
+    The layers of a head that can `join` those of its layers that read the same words become one.
 
     Args:
       module: an encoder, a head.
@@ -183,8 +182,9 @@ def _pack_linear_layers(
       before_product: names of linear layers that attention multiplies as they are.
     """
     for inner in module.modules():
-        if isinstance(inner, DependencyHead):
-            inner.join(functools.partial(pack, activation="gelu", out_dtype=dtype))
+        join: Any = getattr(inner, "join", None)
+        if join is not None:
+            join(functools.partial(pack, activation="gelu", out_dtype=dtype))
         for activation, linears in _BEFORE_GELU:
             found = isinstance(getattr(inner, activation, None), GELUActivation | nn.GELU)
             if found and all(isinstance(getattr(inner, name, None), nn.Linear) for name in linears):

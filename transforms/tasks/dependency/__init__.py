@@ -3,6 +3,7 @@
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from klue_beam.schemas.annotation import ARC
 from klue_beam.schemas.labels import DEPRELS, LABEL_SETS_VERSION
 from klue_beam.schemas.options import option
 from klue_beam.transforms.base.codepoints import Ints
-from klue_beam.transforms.tasks.base import Drawing, Flag, HeldOut, Label, Task, TaskSpec
+from klue_beam.transforms.tasks.base import Drawing, Flag, HeadCheckpoint, HeldOut, Label, Task, TaskSpec
 from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_bools, read_numbers
 from klue_beam.transforms.tasks.gold import split_held_out
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rich.text import Text
     from torch import nn
 
+    from klue_beam.transforms.models.text.pieces import TextTokenizer
+    from klue_beam.transforms.tasks.annotator import Annotator, TaskModel
     from klue_beam.transforms.tasks.dependency.gold import DependencyExample
     from klue_beam.transforms.tasks.learning import Annotate, Fit, LearningRun, Objective, Teaching
     from klue_beam.transforms.tasks.report import Report, Rows
@@ -57,6 +60,19 @@ class DependencyTraining:
     all_dp_rows: bool = option(False, "train on the held-out fifth of the KLUE-DP rows too")
 
 
+class ParserCheckpoint(HeadCheckpoint):
+    """A parser that KLUE-baseline trained."""
+
+    title = "made by `klue-beam train`, or KLUE-baseline's dp-model.bin"
+
+    def load(self, folder: Path) -> "tuple[nn.Module, Mapping[str, nn.Module], TextTokenizer]":
+        """See HeadCheckpoint."""
+        from klue_beam.transforms.tasks.dependency.klue_parser import load_parser
+
+        encoder, head, tokenizer = load_parser(folder)
+        return encoder, {"dependency": head}, tokenizer
+
+
 class DependencyTask(Task):
     """See the module."""
 
@@ -71,6 +87,7 @@ class DependencyTask(Task):
     )
     nothing = "no dependency tree"
     counts = "arcs"
+    checkpoint = ParserCheckpoint()
     counted_as = "words in trees"
     wide_heads = ("dependency",)
     kinds = ("heads", "deprels")
@@ -97,10 +114,16 @@ class DependencyTask(Task):
 
     def build_heads(self, spec: DependencySpec, encoder_config: Any) -> "Mapping[str, nn.Module]":
         """See Task."""
-        from klue_beam.transforms.models.nets.heads import DependencyHead
+        from klue_beam.transforms.tasks.dependency.head import DependencyHead
 
         size = encoder_config.hidden_size
         return {"dependency": DependencyHead(size, spec.arc_size, spec.label_size, len(spec.deprels))}
+
+    def annotator(self, model: "TaskModel") -> "Annotator":
+        """See Task."""
+        from klue_beam.transforms.tasks.dependency.annotator import DependencyAnnotator
+
+        return DependencyAnnotator(model)
 
     def check(self, checker: RowChecker) -> None:
         """See Task: one arc an eojeol, in order, and they make one tree."""
@@ -164,7 +187,7 @@ class DependencyTask(Task):
 
     def objectives(self, data: Mapping[str, str], run: "LearningRun") -> "Sequence[Objective]":
         """See Task: trees; and those of another scheme, through a head that serves training only."""
-        from klue_beam.transforms.models.nets.heads import DependencyHead
+        from klue_beam.transforms.tasks.dependency.head import DependencyHead
         from klue_beam.transforms.tasks.dependency.learn import DependencyObjective
         from klue_beam.transforms.tasks.dependency.treebanks import read_head_final
 

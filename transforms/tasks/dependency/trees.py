@@ -18,6 +18,7 @@ class Arcs:
 
     Attributes:
       labels: the label set.
+      eojeols: all eojeols of the texts.
       eojeol: the number of the eojeol, in the flat list of all. Shape: (n_arcs,).
       head: 0 for the root, else 1-based in the text. Shape: (n_arcs,).
       label: index in `labels`. Shape: (n_arcs,).
@@ -25,14 +26,24 @@ class Arcs:
     """
 
     labels: Sequence[str]
+    eojeols: Eojeols
     eojeol: Ints
     head: Ints
     label: Ints
     score: Probabilities
 
-    def to_arrow(self, texts: Sequence[str], eojeols: Eojeols, skipped: Bools) -> pa.Array:
-        """Lay out as a `dependencies` column; null where there is no tree. Shape of skipped: (n_texts,)."""
-        text = np.searchsorted(eojeols.offsets, self.eojeol, side="right") - 1
+    def texts(self) -> Ints:
+        """Tell which text each arc is of. Shape: (n_arcs,)."""
+        return np.searchsorted(self.eojeols.offsets, self.eojeol, side="right") - 1
+
+    def without(self, failed: Bools) -> "Arcs":
+        """Leave out the arcs of the texts where `failed`. Shape: (n_texts,)."""
+        keep = ~failed[self.texts()]
+        return Arcs(self.labels, self.eojeols, self.eojeol[keep], self.head[keep], self.label[keep], self.score[keep])
+
+    def to_arrow(self, texts: Sequence[str], absent: Bools) -> pa.Array:
+        """Lay out as a `dependencies` column; null where `absent`. Shape: (n_texts,)."""
+        text, eojeols = self.texts(), self.eojeols
         begin, end = eojeols.begin[self.eojeol], eojeols.end[self.eojeol]
         spans = zip(text.tolist(), begin.tolist(), end.tolist(), strict=True)
         struct = pa.StructArray.from_arrays(
@@ -47,7 +58,7 @@ class Arcs:
             ],
             fields=list(ARC),
         )
-        return to_list_array(np.searchsorted(text, np.arange(len(texts) + 1)), struct, skipped)
+        return to_list_array(np.searchsorted(text, np.arange(len(texts) + 1)), struct, absent)
 
 
 def decode_heads(log_probabilities: Probabilities, n_eojeols: Ints) -> Ints:

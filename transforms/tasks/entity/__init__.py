@@ -13,13 +13,14 @@ from klue_beam.schemas.annotation import ENTITY
 from klue_beam.schemas.config import require
 from klue_beam.schemas.labels import LABEL_SETS_VERSION, NER_TYPES, RE_ONLY_TYPES
 from klue_beam.schemas.options import option
-from klue_beam.transforms.tasks.base import Calibration, Drawing, Flag, Label, Task, TaskSpec
+from klue_beam.transforms.tasks.base import Calibration, ClassifierCheckpoint, Drawing, Flag, Label, Task, TaskSpec
 from klue_beam.transforms.tasks.checking import RowChecker, flatten, read_numbers
 from klue_beam.transforms.tasks.entity.spans import Entities
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from klue_beam.transforms.tasks.annotator import Annotator, ClassifierAnnotator, TaskModel
     from klue_beam.transforms.tasks.entity.gold import EntityExample
     from klue_beam.transforms.tasks.learning import Annotate, Fit, LearningRun, Objective, Teaching
     from klue_beam.transforms.tasks.report import Report, Rows
@@ -96,6 +97,19 @@ class EntityByHand:
         )
 
 
+class TaggingCheckpoint(ClassifierCheckpoint):
+    """A checkpoint for token classification, with BIO, BIOES, BILOU or IO labels."""
+
+    kind = "TokenClassification"
+    title = "token classification"
+
+    def annotator(self, labels: Sequence[str], options: Mapping[str, Any]) -> "ClassifierAnnotator":  # noqa: ARG002
+        """See ClassifierCheckpoint."""
+        from klue_beam.transforms.tasks.entity.annotator import TokenClassifierAnnotator
+
+        return TokenClassifierAnnotator(labels)
+
+
 class EntityTask(Task):
     """See the module."""
 
@@ -107,6 +121,7 @@ class EntityTask(Task):
     own_flags = (Flag("ner_windowed", "longer than the model: entities were found window by window"),)
     nothing = "no entities"
     counts = "entities"
+    checkpoint = TaggingCheckpoint()
     kinds = ("entities",)
     query_item = "entity"
     data: ClassVar[Mapping[str, str]] = {
@@ -139,6 +154,12 @@ class EntityTask(Task):
             for name, types in kinds.items()
             if types or name == "entity"
         }
+
+    def annotator(self, model: "TaskModel") -> "Annotator":
+        """See Task."""
+        from klue_beam.transforms.tasks.entity.annotator import EntityAnnotator
+
+        return EntityAnnotator(model)
 
     def read_column(self, column: pa.Array) -> Entities:
         """See Task."""

@@ -10,12 +10,13 @@ from klue_beam.schemas.annotation import RELATION
 from klue_beam.schemas.config import require
 from klue_beam.schemas.labels import LABEL_SETS_VERSION, RELATIONS
 from klue_beam.schemas.options import option
-from klue_beam.transforms.tasks.base import Drawing, Flag, Label, Option, Task, TaskSpec
+from klue_beam.transforms.tasks.base import ClassifierCheckpoint, Drawing, Flag, Label, Option, Task, TaskSpec
 from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_numbers
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from klue_beam.transforms.tasks.annotator import Annotator, ClassifierAnnotator, TaskModel
     from klue_beam.transforms.tasks.learning import Fit, LearningRun, Objective
     from klue_beam.transforms.tasks.relation.gold import RelationExample
     from klue_beam.transforms.tasks.report import Report, Rows
@@ -84,6 +85,20 @@ class RelationByHand:
         )
 
 
+class MarkingCheckpoint(ClassifierCheckpoint):
+    """A checkpoint for sequence classification that reads sentences with two entities marked."""
+
+    kind = "SequenceClassification"
+    title = "sequence classification over marked entities"
+    known_labels = RELATIONS
+
+    def annotator(self, labels: Sequence[str], options: Mapping[str, Any]) -> "ClassifierAnnotator":
+        """See ClassifierCheckpoint."""
+        from klue_beam.transforms.tasks.relation.annotator import MarkedSentenceAnnotator
+
+        return MarkedSentenceAnnotator(labels, options)
+
+
 class RelationTask(Task):
     """See the module."""
 
@@ -99,6 +114,7 @@ class RelationTask(Task):
     )
     nothing = "no relations"
     counts = "relations"
+    checkpoint = MarkingCheckpoint()
     options = (
         Option(
             "re_markers",
@@ -135,7 +151,7 @@ class RelationTask(Task):
 
     def build_heads(self, spec: RelationSpec, encoder_config: Any) -> "Mapping[str, nn.Module]":
         """See Task."""
-        from klue_beam.transforms.models.nets.heads import RelationHead
+        from klue_beam.transforms.tasks.relation.head import RelationHead
 
         n_layers = encoder_config.num_hidden_layers
         if not 0 <= spec.pair_layers <= n_layers:
@@ -148,7 +164,7 @@ class RelationTask(Task):
     def start_heads(self, heads: "Mapping[str, nn.Module]", encoder: Any) -> None:
         """See Task: the pair layers begin as the encoder's top layers, where these are laid out as BERT's."""
         from klue_beam.transforms.models.nets.attention import BERT_LIKE
-        from klue_beam.transforms.models.nets.heads import PairLayer
+        from klue_beam.transforms.models.nets.layers import PairLayer
 
         layers = getattr(getattr(encoder, "encoder", None), "layer", None)
         if encoder.config.model_type in BERT_LIKE and layers is not None:
@@ -159,6 +175,12 @@ class RelationTask(Task):
     def depth(self, spec: RelationSpec) -> int:
         """See Task: the pair layers read the states that the layers they repeat read."""
         return spec.pair_layers
+
+    def annotator(self, model: "TaskModel") -> "Annotator":
+        """See Task."""
+        from klue_beam.transforms.tasks.relation.annotator import RelationAnnotator
+
+        return RelationAnnotator(model)
 
     def check(self, checker: RowChecker) -> None:
         """See Task: both ends of every relation are entities of its sentence, and two different ones."""

@@ -28,9 +28,7 @@ def score_gold_pairs(engine: Any, examples: Sequence[RelationExample]) -> Double
         np.array([ENTITY_TYPES.index(mention.type) for mention in flat], np.int64),
         np.ones(len(flat), np.float32),
     )
-    found = engine.annotate([example.text for example in examples], entities).relations
-    if found is None:
-        raise RuntimeError("The model must give relations, got none.")
+    found = engine.annotate([example.text for example in examples], {"ner": entities}).found["re"]
     probabilities = np.full((len(examples), len(RELATIONS)), np.nan)
     columns = [(i, RELATIONS.index(label)) for i, label in enumerate(found.labels) if label in RELATIONS]
     theirs, ours = (np.array(side, dtype=np.int64) for side in zip(*columns, strict=True))

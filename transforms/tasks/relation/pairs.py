@@ -67,8 +67,22 @@ class Relations:
     score: Probabilities
     scored: ScoredPairs
 
-    def to_arrow(self, failed: Bools) -> pa.Array:
-        """Lay out as a `relations` column; null where `failed`. Shape of failed: (n_texts,)."""
+    def without(self, failed: Bools) -> "Relations":
+        """Leave out the relations of the texts where `failed`. Shape: (n_texts,)."""
+        keep, scored = ~failed[self.text], ~failed[self.scored.text]
+        pairs = self.scored
+        return Relations(
+            self.labels,
+            self.text[keep],
+            self.subject[keep],
+            self.object[keep],
+            self.label[keep],
+            self.score[keep],
+            ScoredPairs(pairs.text[scored], pairs.subject[scored], pairs.object[scored], pairs.probabilities[scored]),
+        )
+
+    def to_arrow(self, texts: Sequence[str], absent: Bools) -> pa.Array:
+        """Lay out as a `relations` column; null where `absent`. Shape: (n_texts,)."""
         struct = pa.StructArray.from_arrays(
             [
                 take_labels(self.labels, self.label),
@@ -78,7 +92,7 @@ class Relations:
             ],
             fields=list(RELATION),
         )
-        return to_list_array(np.searchsorted(self.text, np.arange(len(failed) + 1)), struct, failed)
+        return to_list_array(np.searchsorted(self.text, np.arange(len(texts) + 1)), struct, absent)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Pairs of mentions as a relation head reads them: where they stand among the encoder's states."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ def flatten_states(hidden: Tensor, mask: Tensor) -> Tensor:
     return hidden[mask.bool()]
 
 
-def join_states(parts: list[tuple[Ints, Ints, Tensor]], n_units: int, like: Tensor) -> TokenStates:
+def join_states(parts: Sequence[tuple[Ints, Ints, Tensor]], n_units: int, like: Tensor) -> TokenStates:
     """Join the states of several batches.
 
     Args:

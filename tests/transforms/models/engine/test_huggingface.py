@@ -27,9 +27,9 @@ from klue_beam.transforms.annotate.sentences import annotate
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
 from klue_beam.transforms.models.checkpoints.folders import EMBEDDED_DIR, hash_folder
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
-from klue_beam.transforms.models.engine.huggingface import read_tag_scheme
 from klue_beam.transforms.models.engine.loading import load_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
+from klue_beam.transforms.tasks.entity.annotator import read_tag_scheme
 from klue_beam.transforms.tasks.entity.tagging import bio_tags
 from klue_beam.transforms.tasks.relation.pairs import marker_type
 from tests.tiny_checkpoints import KINDS, save_checkpoint

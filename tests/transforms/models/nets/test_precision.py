@@ -25,13 +25,13 @@ from klue_beam.transforms.models.checkpoints.folders import EMBEDDED_DIR
 from klue_beam.transforms.models.engine.engine import MultiTaskEngine
 from klue_beam.transforms.models.engine.loading import load_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
-from klue_beam.transforms.models.nets.heads import DependencyHead
 from klue_beam.transforms.models.nets.linear import Int8Linear, PackedLinear, RoundedLinear, can_pack
 from klue_beam.transforms.models.nets.precision import apply_precision, choose_device, find_outliers
 from klue_beam.transforms.models.nets.unpadded import PackedEncoder
 from klue_beam.transforms.plan.plan import make_plan
 from klue_beam.transforms.read.shards import read_shard
 from klue_beam.transforms.split.sentences import load_splitter, split_sentences
+from klue_beam.transforms.tasks.dependency.head import DependencyHead
 
 SENTENCES = 48
 
@@ -263,7 +263,7 @@ def test_bf16_without_packed_products_gives_nearly_all_labels(
     model = apply_precision(model, "bf16", ("encoder", "relation"), torch.device(device), ("dependency",))
     assert isinstance(model.encoder, PackedEncoder) == (device == "cuda")
     assert sum(isinstance(module, RoundedLinear) for module in model.modules()) > 24
-    found, rejects = annotate(rows, [MultiTaskEngine(model, tokenizer, tuple(TASKS), token_budget=4096, max_pairs=64)])
+    found, rejects = annotate(rows, [MultiTaskEngine(model, tokenizer, tuple(TASKS), token_budget=4096)])
     agreements = compare_labels(found, expected)
     assert rejects.num_rows == 0
     assert agreements["heads"].expected > 9 * SENTENCES

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, RobertaConfig
 
-from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder
+from klue_beam.transforms.models.nets.encoders import build_encoder
 from klue_beam.transforms.models.text.batching import count_max_pieces, cut_windows, pack_by_length
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from tests.tiny_models import tiny_tokenizer

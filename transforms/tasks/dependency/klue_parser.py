@@ -17,14 +17,13 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from klue_beam.schemas.labels import DEPRELS
-from klue_beam.transforms.models.checkpoints.checkpoint import build_encoder
-from klue_beam.transforms.models.checkpoints.folders import PARSER_FILE
-from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.checkpoints.spec import ModelSpec
-from klue_beam.transforms.models.engine.huggingface import load_config, load_tokenizer
-from klue_beam.transforms.models.nets.heads import bar_absent_heads
+from klue_beam.transforms.models.nets.encoders import build_encoder, load_config, load_tokenizer
 from klue_beam.transforms.models.text.parts_of_speech import POS_TAGS
 from klue_beam.transforms.models.text.pieces import TextTokenizer
+from klue_beam.transforms.tasks.dependency.head import bar_absent_heads
+
+PARSER_FILE: Final = "dp-model.bin"
+"""The state dict of a dependency parser that KLUE-baseline trained."""
 
 _ENCODER_PREFIX: Final = "model."
 _POS_WEIGHT: Final = "pos_embedding.weight"
@@ -137,14 +136,14 @@ def _read(lstm: nn.LSTM, words: Tensor, lengths: Tensor, start: tuple[Tensor, Te
     return pad_packed_sequence(states, batch_first=True, total_length=words.shape[1])[0], memory
 
 
-def load_parser(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
+def load_parser(folder: Path) -> tuple[nn.Module, KlueParserHead, TextTokenizer]:
     """Read the folder of a parser that KLUE-baseline trained, with parts of speech or without.
 
     Args:
       folder: config.json of the encoder, tokenizer, and the state dict.
 
     Returns:
-      A model of the one task `dp`, in fp32, and its tokenizer.
+      The encoder, the head, both in fp32, and the tokenizer.
 
     Raises:
       ValueError: if a file is missing, or the weights are not those of such a parser; the message names the remedy.
@@ -158,16 +157,15 @@ def load_parser(folder: Path) -> tuple[MultiTaskModel, TextTokenizer]:
     tokenizer = load_tokenizer("dp", folder)
     weights = _read_weights(folder / PARSER_FILE)
     head = _build_head(2 * config.hidden_size, weights, folder)
-    model = MultiTaskModel(
-        ModelSpec(name=folder.name, tasks=("dp",)), build_encoder(config), {"dp": {"dependency": head}}
-    )
+    encoder: nn.Module = build_encoder(config)
+    parser = nn.ModuleDict({"encoder": encoder, "dependency": head})
     named = {
         f"encoder.{name.removeprefix(_ENCODER_PREFIX)}" if name.startswith(_ENCODER_PREFIX) else f"dependency.{name}": w
         for name, w in weights.items()
     }
-    _compare(model.state_dict(), named, folder)
-    model.load_state_dict(named)
-    return model.eval(), tokenizer
+    _compare(parser.state_dict(), named, folder)
+    parser.load_state_dict(named)
+    return encoder, head, tokenizer
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -9,9 +9,9 @@ from transformers import AutoModel, BertConfig, BertModel
 
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
-from klue_beam.transforms.models.nets.heads import RelationHead
 from klue_beam.transforms.models.nets.linear import Int8Linear
 from klue_beam.transforms.models.nets.precision import apply_precision
+from klue_beam.transforms.tasks.relation.head import RelationHead
 from tests.tiny_checkpoints import KINDS
 
 HIDDEN, LENGTHS = 32, (9, 17, 5)
