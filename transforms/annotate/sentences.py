@@ -19,7 +19,8 @@ from klue_beam.transforms.base.memory import release_free_memory
 from klue_beam.transforms.models.engine.engine import Engine
 from klue_beam.transforms.models.engine.loading import share_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
-from klue_beam.transforms.tasks.base import Findings, Task
+from klue_beam.transforms.tasks.base import Task
+from klue_beam.transforms.tasks.findings import Findings
 from klue_beam.transforms.tasks.output import annotated_schema, list_flags, needs_of, require_needs
 
 MAX_PASS_BYTES: Final = 512 << 10

@@ -16,8 +16,9 @@ from torch import Tensor
 from klue_beam.transforms.base.codepoints import Bools, Ints
 from klue_beam.transforms.models.text.batching import Windows, cut_windows
 from klue_beam.transforms.models.text.pieces import EncodedTexts, PaddedInputs, TextTokenizer, Units
-from klue_beam.transforms.tasks.base import Calibration, Findings
 from klue_beam.transforms.tasks.columns import Probabilities
+from klue_beam.transforms.tasks.findings import Findings
+from klue_beam.transforms.tasks.spec import Calibration
 
 Forward = Callable[[Ints], None]
 """Runs the items of these numbers; where it raises, it leaves nothing behind."""

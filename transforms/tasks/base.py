@@ -14,12 +14,13 @@ import abc
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 
-from klue_beam.transforms.base.codepoints import Bools
 from klue_beam.transforms.tasks.checking import RowChecker
+from klue_beam.transforms.tasks.findings import Findings
+from klue_beam.transforms.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:  # torch and rich take a second to import; a task is described without them
     from rich.console import RenderableType
@@ -65,51 +66,6 @@ class Option:
     choices: tuple[Any, ...] = ()
     least: int | None = None
     metavar: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Calibration:
-    """Temperature and class biases fitted after training: softmax(logits / temperature + bias).
-
-    Reference: Guo et al., 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599
-    """
-
-    temperature: float = 1.0
-    bias: tuple[float, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSpec:
-    """What a model folder says of one task: its labels and the sizes of its heads. Each task has a subclass.
-
-    Every field has a default, which stands for what models had before the field was there, and holds JSON types alone,
-    with tuples for lists.
-    """
-
-    def without_fit(self) -> Self:
-        """Leave out what was fitted on a model's scores, which does not hold for those of other weights."""
-        return self
-
-    def label_sets(self) -> Mapping[str, tuple[str, ...]]:
-        """Give the label sets, by the names of the fields that hold them."""
-        return {}
-
-
-class Findings(Protocol):
-    """What a task found in a batch of texts, in arrays of its own kind."""
-
-    def without(self, failed: Bools) -> Self:
-        """Leave out what was found in the texts where `failed`. Shape: (n_texts,)."""
-        ...
-
-    def to_arrow(self, texts: Sequence[str], absent: Bools) -> pa.Array:
-        """Lay out as the task's column, one row a text.
-
-        Args:
-          texts: the texts.
-          absent: where the row is null. Shape: (n_texts,).
-        """
-        ...
 
 
 class HeldOut(NamedTuple):

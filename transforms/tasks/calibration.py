@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from klue_beam.transforms.tasks.base import Calibration
+from klue_beam.transforms.tasks.spec import Calibration
 
 MIN_TEMPERATURE: Final = 0.05
 MAX_TEMPERATURE: Final = 20.0

@@ -10,11 +10,11 @@ from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.engine import MultiTaskEngine
 from klue_beam.transforms.models.text.pieces import TextTokenizer
-from klue_beam.transforms.tasks.base import Calibration
 from klue_beam.transforms.tasks.entity.fit import fit_entities
 from klue_beam.transforms.tasks.entity.gold import EntityExample
 from klue_beam.transforms.tasks.entity.spans import Entities
 from klue_beam.transforms.tasks.entity.tagging import count_transitions
+from klue_beam.transforms.tasks.spec import Calibration
 from klue_beam.transforms.training.calibration import ModelFit
 from tests.tiny_models import SENTENCES, tiny_checkpoint
 

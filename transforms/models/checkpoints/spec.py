@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from klue_beam.schemas.registry import TASKS
-from klue_beam.transforms.tasks.base import Calibration, TaskSpec
+from klue_beam.transforms.tasks.spec import Calibration, TaskSpec
 
 SPEC_FILE: Final = "klue_beam.json"
 FORMAT: Final = 1

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import pyarrow as pa
 
 from klue_beam.schemas.annotation import TOPIC
-from klue_beam.transforms.tasks.base import ClassifierCheckpoint, Drawing, Flag, Label, Task, TaskSpec
+from klue_beam.transforms.tasks.base import ClassifierCheckpoint, Drawing, Flag, Label, Task
+from klue_beam.transforms.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,11 +9,11 @@ from torch import nn
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.nets.tensors import to_tensor
 from klue_beam.transforms.models.text.pieces import index_eojeols
-from klue_beam.transforms.tasks.base import Calibration
 from klue_beam.transforms.tasks.calibration import fit_calibration
 from klue_beam.transforms.tasks.dependency.gold import DependencyExample
 from klue_beam.transforms.tasks.dependency.head_final import are_head_final
 from klue_beam.transforms.tasks.learning import IGNORE, Annotate, Fit, LearnBatch, Output
+from klue_beam.transforms.tasks.spec import Calibration
 
 
 class Tree(NamedTuple):

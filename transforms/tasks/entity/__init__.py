@@ -13,9 +13,10 @@ from klue_beam.schemas.annotation import ENTITY
 from klue_beam.schemas.config import require
 from klue_beam.schemas.labels import LABEL_SETS_VERSION, NER_TYPES, RE_ONLY_TYPES
 from klue_beam.schemas.options import option
-from klue_beam.transforms.tasks.base import Calibration, ClassifierCheckpoint, Drawing, Flag, Label, Task, TaskSpec
+from klue_beam.transforms.tasks.base import ClassifierCheckpoint, Drawing, Flag, Label, Task
 from klue_beam.transforms.tasks.checking import RowChecker, flatten, read_numbers
 from klue_beam.transforms.tasks.entity.spans import Entities
+from klue_beam.transforms.tasks.spec import Calibration, TaskSpec
 
 if TYPE_CHECKING:
     from torch import nn

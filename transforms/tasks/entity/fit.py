@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from klue_beam.transforms.base.codepoints import Bools, CodePoints, Ints, to_code_points
-from klue_beam.transforms.tasks.base import Calibration
 from klue_beam.transforms.tasks.calibration import fit_calibration
 from klue_beam.transforms.tasks.entity.gold import EntityExample, mentions_of_tags
 from klue_beam.transforms.tasks.entity.spans import Entities, drop_unsure, score_odds
 from klue_beam.transforms.tasks.entity.tagging import bio_tags, count_transitions
 from klue_beam.transforms.tasks.learning import Fit
+from klue_beam.transforms.tasks.spec import Calibration
 
 TRANSITION_WEIGHTS: Final = (0.0, 0.15, 0.3, 0.45)
 """How much a transition between tags may count beside a tag's own score."""

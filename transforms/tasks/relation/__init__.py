@@ -10,8 +10,9 @@ from klue_beam.schemas.annotation import RELATION
 from klue_beam.schemas.config import require
 from klue_beam.schemas.labels import LABEL_SETS_VERSION, RELATIONS
 from klue_beam.schemas.options import option
-from klue_beam.transforms.tasks.base import ClassifierCheckpoint, Drawing, Flag, Label, Option, Task, TaskSpec
+from klue_beam.transforms.tasks.base import ClassifierCheckpoint, Drawing, Flag, Label, Option, Task
 from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_numbers
+from klue_beam.transforms.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     from torch import nn

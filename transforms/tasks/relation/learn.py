@@ -9,13 +9,13 @@ import numpy.typing as npt
 from klue_beam.schemas.labels import ENTITY_TYPES, NO_RELATION
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.nets.tensors import to_tensor
-from klue_beam.transforms.tasks.base import Calibration
 from klue_beam.transforms.tasks.calibration import fit_calibration, fit_threshold
 from klue_beam.transforms.tasks.entity.learn import list_chars, score_tags
 from klue_beam.transforms.tasks.entity.tagging import bio_tags
 from klue_beam.transforms.tasks.learning import Fit, LearnBatch, Output, whole_units
 from klue_beam.transforms.tasks.relation.gold import RelationExample
 from klue_beam.transforms.tasks.relation.states import TokenStates, flatten_states, join_states, locate_pairs
+from klue_beam.transforms.tasks.spec import Calibration
 
 UNKNOWN_MENTION_WEIGHT: Final = 0.1
 """How much "no mention here" counts where KLUE-RE says nothing: it marks two mentions of a sentence, not all."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from klue_beam.schemas.labels import LABEL_SETS_VERSION, TOPICS
-from klue_beam.transforms.tasks.base import TaskSpec
 from klue_beam.transforms.tasks.classification import SentenceClassification
+from klue_beam.transforms.tasks.spec import TaskSpec
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ import pytest
 
 from klue_beam.transforms.models.checkpoints.folders import EMBEDDED_DIR
 from klue_beam.transforms.models.checkpoints.spec import SPEC_FILE, ModelSpec
-from klue_beam.transforms.tasks.base import Calibration
 from klue_beam.transforms.tasks.entity import EntitySpec
+from klue_beam.transforms.tasks.spec import Calibration
 
 
 def test_a_spec_is_read_back_as_it_was_written(tmp_path: Path) -> None:
