@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-# A program that the tests run, not a module: it reads its arguments as it starts.
-collect_ignore = ["beam_pipelines/local/crashing.py"]
-
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

@@ -16,6 +16,7 @@ from klue_beam.beam_pipelines.commands.base import (
 from klue_beam.beam_pipelines.commands.options import add_dataset_arguments
 from klue_beam.beam_pipelines.local.cluster import ClusterConfig
 from klue_beam.schemas.config import require
+from klue_beam.schemas.registry import STORES
 
 NAME: Final = "annotate"
 
@@ -114,13 +115,15 @@ def _check(options: argparse.Namespace, runner: str | None) -> None:
     """
     for name in ("input", "output"):
         require(bool(getattr(options, name)), f"`--{name}` must be given", getattr(options, name), "Name a path.")
+    scheme, is_address, _ = options.output.partition("://")
     require(
-        "://" not in options.output,
+        not is_address or scheme in STORES,
         "`--output` must be a folder, local or mounted",
         options.output,
         "Annotate into a folder and copy it, or mount the store.",
     )
-    require_folder("--output", options.output)
+    if not is_address:
+        require_folder("--output", options.output)
     for name in ("workers", "scheduler"):
         require(
             runner is None or not getattr(options, name),

@@ -45,7 +45,7 @@ def draw_report(call: Call, job: Job, set_aside: Mapping[Shard, str], rate: floa
     """Draw what came out of a run and give its exit code."""
     dataset = job.read_back()
     summary = summarize(dataset)
-    draw_summary(out, job.dataset, summary, job.config.model.tasks, sentences_per_second=rate)
+    draw_summary(out, dataset, summary, sentences_per_second=rate)
     code = OK
     if job.pending:
         code = INCOMPLETE

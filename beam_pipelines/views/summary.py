@@ -1,6 +1,6 @@
 """What a dataset holds, summed up from its receipts and rejects, and drawn at the end of a job."""
 
-import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,9 +97,10 @@ def _rows(summary: Summary, tasks: Sequence[str]) -> Iterable[tuple[str, str]]:
         yield f"  source broke off: {source}", reason
 
 
-def duckdb_query(dataset: str, tasks: Sequence[str]) -> str:
+def duckdb_query(dataset: Dataset) -> str:
     """Write a query that shows what a dataset is good for."""
-    files = f"'{os.path.join(dataset, DATA_DIR)}/*.parquet'"
+    tasks = dataset.config.model.tasks
+    files = f"'{dataset.store.address(DATA_DIR)}/*.parquet'"
     if "ner" not in tasks:
         shown = "topic.label AS topic" if "tc" in tasks else "dependencies"
         return f"SELECT doc_id, text, {shown} FROM {files} LIMIT 10"  # noqa: S608  shown to the user, not run
@@ -111,33 +112,28 @@ def duckdb_query(dataset: str, tasks: Sequence[str]) -> str:
 
 
 def draw_summary(
-    console: Console,
-    dataset: str,
-    summary: Summary,
-    tasks: Sequence[str],
-    *,
-    sentences_per_second: float | None,
+    console: Console, dataset: Dataset, summary: Summary, *, sentences_per_second: float | None = None
 ) -> None:
     """Draw the totals, where the data is and what can be done with it.
 
     Args:
       console: where to.
-      dataset: the dataset's folder.
+      dataset: what was summed up.
       summary: what is drawn.
-      tasks: what the dataset was annotated with.
       sentences_per_second: of the run that has just ended, None if it annotated nothing.
     """
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
-    for name, value in _rows(summary, tasks):
+    for name, value in _rows(summary, dataset.config.model.tasks):
         table.add_row(Text(name), Text(value))
     if sentences_per_second is not None:
         table.add_row("sentences a second", f"{sentences_per_second:,.0f}")
     console.print(table)
-    lines = [f"Data:    {os.path.join(dataset, DATA_DIR)}/*.parquet"]
+    lines = [f"Data:    {dataset.store.address(DATA_DIR)}/*.parquet"]
     if summary.counts["rejects"]:
-        lines.append(f"Rejects: {os.path.join(dataset, REJECTS_DIR)}/*.parquet")
-    lines += [f'Query:   duckdb -c "{duckdb_query(dataset, tasks)}"', f"Check:   klue-beam verify {dataset}"]
+        lines.append(f"Rejects: {dataset.store.address(REJECTS_DIR)}/*.parquet")
+    check = shlex.join(["klue-beam", "verify", dataset.store.url])
+    lines += [f'Query:   duckdb -c "{duckdb_query(dataset)}"', f"Check:   {check}"]
     for line in lines:
         console.print(Text(line), soft_wrap=True)

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,6 @@ from tests.tiny_models import tiny_checkpoint
 
 TIME_LIMIT_SECONDS = 900
 """Seconds are enough; a machine that is busy with other things takes many times as long."""
-CRASHING = Path(__file__).parent / "local" / "crashing.py"
-
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "100"}
 
 
 @dataclass(frozen=True)
@@ -45,12 +42,14 @@ class Corpus:
         return [*inputs, "--output", str(output), *self.options, *more]
 
 
-def run_command(arguments: Sequence[str], *prefix: str) -> subprocess.CompletedProcess[str]:
+def run_command(
+    arguments: Sequence[str], *prefix: str, environment: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
     """Run klue-beam, or a script that runs it, in a session of its own."""
     command = [sys.executable, *(prefix or ("-m", "klue_beam")), *arguments]
     return subprocess.run(
         command,
-        env=ENVIRONMENT,
+        env={**environment, "HF_HUB_OFFLINE": "1", "COLUMNS": "100"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

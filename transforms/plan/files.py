@@ -51,7 +51,9 @@ def open_parquet(store: Store, key: str) -> Iterator[pq.ParquetFile]:
     try:
         with store.open_arrow(key) as opened, pq.ParquetFile(opened, pre_buffer=False) as file:
             yield file
-    except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk or the network, not the decoder
+            raise
         raise ValueError(
             f"A file of a dataset must be as it was written, got {store.address(key)} ({error}). `klue-beam verify` "
             "says what is wrong with it."

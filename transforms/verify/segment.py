@@ -1,7 +1,6 @@
 """One segment of a dataset, checked against its receipt: the files, and that each record is in them exactly once."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -22,15 +21,8 @@ from klue_beam.schemas.shard import (
 )
 from klue_beam.transforms.base.numbering import Numbering, Positions
 from klue_beam.transforms.base.stores.base import Store
-from klue_beam.transforms.plan.files import (
-    COVERED_NAME,
-    FOOTER_PREFIX,
-    describe_file,
-    hash_coverage,
-    read_footer,
-    read_rows,
-    read_schema,
-)
+from klue_beam.transforms.plan.files import COVERED_NAME, hash_coverage, read_rows
+from klue_beam.transforms.verify.files import find_file_fault
 from klue_beam.transforms.write.chain import READ_STAGE
 
 _NONE: Final[Positions] = np.empty(0, np.int64)
@@ -159,16 +151,13 @@ class SegmentVerifier:
         if published.path != name:
             self._fault(self.receipt_name, f"its file must be {name}, got {published.path}")
             return False
-        if self._store.stat(name) is None:
-            self._fault(name, "it is missing")
-            return False
-        expected = {
+        footer = {
             "config_hash": self._config_hash,
             "shard": str(receipt.shard_id),
             "segment": str(receipt.segment),
             COVERED_NAME: hash_coverage(receipt.covered),
         }
-        fault = _footer_fault(self._store, name, expected) or _content_fault(self._store, published, schema)
+        fault = find_file_fault(self._store, published, footer, schema)
         if fault:
             self._fault(name, fault)
         return not fault
@@ -293,29 +282,3 @@ def _check_types(receipt: Receipt) -> None:
     for name, value in numbers:
         if type(value) is not int:
             raise ValueError(f"`{name}` must be a whole number, got {value!r}.")
-
-
-def _footer_fault(store: Store, key: str, expected: Mapping[str, str]) -> str:
-    """Say in what a file's footer shows that it is another segment's, or that there is none; else give ""."""
-    try:
-        footer = read_footer(store, key)
-    except (OSError, ValueError):
-        return "it was cut, or is no Parquet file"
-    for name, value in expected.items():
-        found = footer.get(f"{FOOTER_PREFIX}{name}", "none")
-        if found != value:
-            return f"it is foreign: the {name} in its footer must be {value}, got {found}"
-    return ""
-
-
-def _content_fault(store: Store, published: PublishedFile, schema: pa.Schema) -> str:
-    """Say in what a file differs from its receipt, or from the dataset's columns; else give ""."""
-    there, found = describe_file(store, published.path), read_schema(store, published.path)
-    if (there.size_bytes, there.sha256) != (published.size_bytes, published.sha256):
-        was = f"{published.size_bytes} bytes of sha256 {published.sha256[:12]}…"
-        return f"it was changed: {was} were written, {there.size_bytes} of {there.sha256[:12]}… are there"
-    if there.rows != published.rows:
-        return f"it must have {published.rows} rows, got {there.rows}"
-    if not found.equals(schema):
-        return f"its columns must be {', '.join(schema.names)}, got {', '.join(found.names)}"
-    return ""

@@ -3,8 +3,6 @@
 import fcntl
 import os
 import shutil
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from distributed import LocalCluster
 from klue_beam.beam_pipelines.commands import annotate as annotate_command
 from klue_beam.beam_pipelines.local.cluster import ClusterConfig
 from klue_beam.schemas.config import PRECISIONS, AnnotateConfig
-from klue_beam.schemas.shard import ATTEMPTS_DIR, PLAN_FILE, SUCCESS_FILE
+from klue_beam.schemas.shard import ATTEMPTS_DIR, SUCCESS_FILE
 from klue_beam.transforms.base.stores.opening import locate
 from klue_beam.transforms.plan.files import read_footer
 from klue_beam.transforms.plan.plan import load_plan
@@ -146,33 +144,6 @@ def test_a_second_driver_is_kept_out(corpus: Corpus, undisturbed: Path, capsys: 
         os.close(folder)
     assert "One process at a time may annotate into a folder" in capsys.readouterr().err
     assert annotate_command.main(corpus.arguments(undisturbed)) == 0
-
-
-def test_a_source_that_changes_while_it_is_annotated_sets_its_shards_aside(
-    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It changes between the plan and the first worker's start, which takes seconds."""
-    changing, steady = tmp_path / "changing.jsonl", tmp_path / "steady.jsonl"
-    shutil.copy(corpus.plain, changing)
-    shutil.copy(corpus.plain, steady)
-    dataset = tmp_path / "out"
-
-    def change_once_planned() -> None:
-        while not (dataset / PLAN_FILE).exists():
-            time.sleep(0.01)
-        with changing.open("a", encoding="utf-8") as file:
-            file.write('{"text": "늦은 글"}\n')
-
-    change = threading.Thread(target=change_once_planned, daemon=True)
-    change.start()
-    arguments = ["--input", str(changing), str(steady), "--output", str(dataset), *corpus.options, "--workers", "1"]
-    assert annotate_command.main(arguments) == 1
-    change.join()
-    said = " ".join(capsys.readouterr().out.split())
-    assert "failed 2 times" in said
-    assert str(changing) in said
-    assert not (dataset / SUCCESS_FILE).exists()
-    assert set(read_rows(dataset)["source"].to_pylist()) == {str(steady)}
 
 
 def test_other_shard_and_batch_sizes_give_the_same_labels_and_nearly_the_same_scores(

@@ -11,6 +11,7 @@ import pytest
 
 import klue_beam
 from klue_beam.transforms.export.jsonl import shorten_floats
+from tests.plugins import plugin_environment, install_plugin
 
 
 def test_jsonl_has_an_object_for_each_sentence_with_all_columns(undisturbed: Path, tmp_path: Path) -> None:
@@ -68,16 +69,7 @@ def test_an_export_that_fails_leaves_nothing(undisturbed: Path, tmp_path: Path) 
 
 def test_an_entry_point_of_a_package_adds_an_exporter(undisturbed: Path, tmp_path: Path) -> None:
     """One file, and one line in the package's metadata."""
-    package = tmp_path / "site"
-    (package / "my_exports-1.0.dist-info").mkdir(parents=True)
-    (package / "my_exports-1.0.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: my-exports\nVersion: 1.0\n"
-    )
-    (package / "my_exports-1.0.dist-info" / "entry_points.txt").write_text(
-        "[klue_beam.exporters]\nfolders = my_exports:EXPORTER\n"
-    )
-    (package / "my_exports.py").write_text(
-        '''"""Texts of each source in a file of its own."""
+    code = '''"""Texts of each source in a file of its own."""
 from klue_beam.transforms.export.base import Exporter
 
 
@@ -91,14 +83,12 @@ def write(dataset, folder):
 
 EXPORTER = Exporter(name="folders", summary="a file a record", suffix="", write=write)
 '''
+    package = install_plugin(
+        tmp_path / "site", "my_exports", code, {"klue_beam.exporters": {"folders": "my_exports:EXPORTER"}}
     )
-    code = "import sys, klue_beam; klue_beam.export(klue_beam.open_dataset(sys.argv[1]), 'folders', sys.argv[2])"
-    paths = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
-    subprocess.run(
-        [sys.executable, "-c", code, undisturbed, tmp_path / "texts"],
-        check=True,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
+    call = "import sys, klue_beam; klue_beam.export(klue_beam.open_dataset(sys.argv[1]), 'folders', sys.argv[2])"
+    command = [sys.executable, "-c", call, undisturbed, tmp_path / "texts"]
+    subprocess.run(command, check=True, env=plugin_environment(package))
     rows = klue_beam.open_dataset(undisturbed).rows().read_all().to_pylist()
     assert {path.name for path in (tmp_path / "texts").iterdir()} == {f"{row['record_index']}.txt" for row in rows}
     assert (tmp_path / "texts" / "0.txt").read_text().splitlines() == [
