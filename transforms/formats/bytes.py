@@ -1,13 +1,13 @@
-"""Bytes of a source: opened and decompressed by smart_open, read by blocks, hashed as they are passed."""
+"""Bytes of a source: unpacked where it is compressed, read by blocks, hashed as they are passed."""
 
 import hashlib
 import os
 from collections.abc import Iterator
 from typing import Final
 
-import smart_open
-
-from klue_beam.schemas.shard import Source, SourceRange
+from klue_beam.schemas.shard import SourceRange
+from klue_beam.transforms.base.stores.finding import stat_source
+from klue_beam.transforms.base.stores.opening import locate
 from klue_beam.transforms.formats.unpacking import PACKINGS, StreamBreakError, unpack_blocks
 
 COMPRESSED_SUFFIXES: Final = tuple(PACKINGS)
@@ -26,16 +26,6 @@ def is_compressed(path: str) -> bool:
     (True, False)
     """
     return path.lower().endswith(COMPRESSED_SUFFIXES)
-
-
-def stat_source(path: str) -> Source:
-    """Take a file's size and modification time.
-
-    Raises:
-      OSError: if the file is absent or may not be read.
-    """
-    status = os.stat(path)
-    return Source(path, status.st_size, str(status.st_mtime_ns))
 
 
 def check_unchanged(planned: SourceRange) -> None:
@@ -68,7 +58,8 @@ def read_blocks(path: str, begin: int = 0, end: int = -1, block_bytes: int = BLO
       SourceChangedError: if a plain file ends before `end`.
       OSError: if the file cannot be read.
     """
-    with smart_open.open(path, "rb", compression="disable") as file:
+    store, key = locate(path)
+    with store.open(key) as file:
         if is_compressed(path):
             yield from unpack_blocks(file, PACKINGS[os.path.splitext(path)[1].lower()], block_bytes)
             return

@@ -1,6 +1,7 @@
 """Documents in Parquet files, read by row groups, column by column."""
 
 import base64
+import contextlib
 import datetime
 import decimal
 import hashlib
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from klue_beam.schemas.config import ReadConfig
 from klue_beam.schemas.reject import MAX_RAW_BYTES
 from klue_beam.schemas.shard import Source, SourceRange
+from klue_beam.transforms.base.stores.opening import locate
 from klue_beam.transforms.formats.base import Cut, Format, RangeReader, ScanProgress
 from klue_beam.transforms.formats.bytes import BLOCK_BYTES, read_blocks
 from klue_beam.transforms.formats.columns import Columns, Fault, Rows
@@ -130,15 +132,19 @@ class RowReader(RangeReader):
                 yield from _refused(file.metadata.row_group(group).num_rows - given, reason)
 
 
-def _open(path: str) -> pq.ParquetFile:
-    try:
-        # Without the two settings a whole column of a row group is held in memory.
-        return pq.ParquetFile(path, pre_buffer=False, buffer_size=BLOCK_BYTES)
-    except pa.ArrowInvalid as error:
-        raise ValueError(
-            f"An input of format parquet must be a Parquet file, got {path!r} ({error}). Take it out of the inputs, or "
-            "write it anew."
-        ) from error
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[pq.ParquetFile]:
+    store, key = locate(path)
+    with store.open_arrow(key) as opened:
+        try:
+            # Without the two settings a whole column of a row group is held in memory.
+            file = pq.ParquetFile(opened, pre_buffer=False, buffer_size=BLOCK_BYTES)
+        except pa.ArrowInvalid as error:
+            raise ValueError(
+                f"An input of format parquet must be a Parquet file, got {path!r} ({error}). Take it out of the "
+                "inputs, or write it anew."
+            ) from error
+        yield file
 
 
 def _read_row_group(file: pq.ParquetFile, group: int, config: ReadConfig) -> Iterator[Rows]:

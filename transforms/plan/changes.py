@@ -1,12 +1,12 @@
 """Sources that look other than planned: only their content tells whether they changed."""
 
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from klue_beam.schemas.config import ReadConfig
 from klue_beam.schemas.registry import FORMATS
 from klue_beam.schemas.shard import Coverage, Plan, Receipt, Source, SourceRange
+from klue_beam.transforms.base.stores.finding import same_file_key
 from klue_beam.transforms.plan.cuts import cut_source
 
 
@@ -26,8 +26,8 @@ def renew_versions(plan: Plan, found: Sequence[Source], config: ReadConfig, rece
       ValueError: naming every source that changed.
       OSError: if a source cannot be read.
     """
-    known = {os.path.abspath(source.path): source for source in plan.sources}
-    pairs = [(known[os.path.abspath(source.path)], source) for source in found if os.path.abspath(source.path) in known]
+    known = {same_file_key(source.path): source for source in plan.sources}
+    pairs = [(known[same_file_key(source.path)], source) for source in found if same_file_key(source.path) in known]
     changed = [
         f"{now.path!r} (was {planned.size_bytes} bytes, is {now.size_bytes})"
         for planned, now in pairs

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from klue_beam.schemas.config import AUTO_PRECISION, AnnotateConfig, hash_config, require_same_config
 from klue_beam.schemas.shard import PLAN_FILE, Plan, Receipt, Shard, SourceRange
 from klue_beam.transforms.base.stores.base import DatasetInUseError
+from klue_beam.transforms.base.stores.finding import same_file_key
 from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.plan.changes import renew_versions
 from klue_beam.transforms.plan.cuts import PlanProgress, make_shards
@@ -83,10 +83,10 @@ def extend_plan(
         settled = AnnotateConfig.from_dict(plan.config).model.precision
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, precision=settled))
     require_same_config(plan.config, config)
-    known = {os.path.abspath(source.path) for source in plan.sources}
+    known = {same_file_key(source.path) for source in plan.sources}
     found = find_sources(inputs, config.read.input_format)
     plan = renew_versions(plan, found, config.read, receipts)
-    added = [source for source in found if os.path.abspath(source.path) not in known]
+    added = [source for source in found if same_file_key(source.path) not in known]
     shards = make_shards(added, config.read, len(plan.shards), progress)
     return Plan((*plan.shards, *shards), plan.config, plan.config_hash)
 

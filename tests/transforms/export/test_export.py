@@ -11,7 +11,7 @@ import pytest
 
 import klue_beam
 from klue_beam.transforms.export.jsonl import shorten_floats
-from tests.plugins import plugin_environment, install_plugin
+from tests.plugins import install_plugin, plugin_environment
 
 
 def test_jsonl_has_an_object_for_each_sentence_with_all_columns(undisturbed: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from klue_beam.schemas.config import AnnotateConfig, ReadConfig
 from klue_beam.schemas.document import DOCUMENT
 from klue_beam.schemas.reject import MAX_RAW_BYTES, REJECT
 from klue_beam.schemas.shard import Chunk, Coverage, Receipt, Shard, Source, SourceRange, Tally
-from klue_beam.transforms.formats.bytes import stat_source
+from klue_beam.transforms.base.stores.finding import stat_source
 from klue_beam.transforms.plan.plan import make_plan
 from klue_beam.transforms.read.shards import ShardReadError, count_records, read_shard
 
