@@ -1,9 +1,7 @@
 """Split documents into sentences."""
 
 import dataclasses
-import functools
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, cast
 
 import apache_beam as beam
@@ -13,73 +11,12 @@ import pyarrow as pa
 from klue_beam.schemas.sentence import SENTENCE
 from klue_beam.schemas.shard import Chunk
 from klue_beam.transforms.base.coder import ChunkCoder  # noqa: F401  (registers the coder of what passes here)
-from klue_beam.transforms.split.splitters.fast import fast_splitter, fast_version
-from klue_beam.transforms.split.splitters.kiwi import kiwi_splitter, kiwi_version
-from klue_beam.transforms.split.splitters.kss import kss_splitter, kss_version
-from klue_beam.transforms.split.splitters.simple import newline_splitter, whole_text_splitter
+from klue_beam.transforms.split.splitters.base import load_splitter, splitter_version
 from klue_beam.transforms.split.splitters.spans import Splitter, TextBatch
 
+__all__ = ["SplitSentences", "load_splitter", "split_sentences", "splitter_version"]
+
 FALLBACK_FLAG: Final = "splitter_fallback"
-
-_LOADERS: Final[Mapping[str, Callable[[], Splitter]]] = {
-    "fast": fast_splitter,
-    "kss": lambda: kss_splitter(load_splitter("fast")),
-    "kiwi": lambda: kiwi_splitter(load_splitter("fast")),
-    "newline": newline_splitter,
-    "none": whole_text_splitter,
-}
-_VERSIONS: Final[Mapping[str, Callable[[], str]]] = {
-    "fast": fast_version,
-    "kss": lambda: f"{kss_version()}/fast-{fast_version()}",
-    "kiwi": lambda: f"{kiwi_version()}/fast-{fast_version()}",
-    "newline": lambda: "1",
-    "none": lambda: "1",
-}
-
-_loading = threading.RLock()
-
-
-@functools.cache
-def _load_once(name: str) -> Splitter:
-    return _LOADERS[name]()
-
-
-def _require_name(name: str) -> None:
-    if name not in _LOADERS:
-        raise ValueError(f"`splitter` must be one of {', '.join(_LOADERS)}, got {name!r}. Choose one of them.")
-
-
-def load_splitter(name: str) -> Splitter:
-    """Load a sentence splitter; a process loads each one once.
-
-    Args:
-      name: `fast`, `kss`, `kiwi`, `newline` (a sentence a line) or `none` (a sentence a document).
-
-    Returns:
-      A callable text -> [(begin, end), …], half-open code points, with the batch twin `split_batch` over an Arrow
-      string array. Spans are sorted, disjoint and not empty, and only white space (str.isspace) lies outside.
-
-    Raises:
-      ValueError: on another name.
-      ModuleNotFoundError: if the package of the splitter is not installed.
-
-    >>> load_splitter("fast")("밥을 먹었다. 맛있었다.")
-    [(0, 7), (8, 13)]
-    """
-    _require_name(name)
-    with _loading:
-        return _load_once(name)
-
-
-def splitter_version(name: str) -> str:
-    """Name the version of a splitter, everything that its result depends on, without loading it.
-
-    Raises:
-      ValueError: on a name that `load_splitter` does not know.
-      ModuleNotFoundError: if the package of the splitter is not installed.
-    """
-    _require_name(name)
-    return _VERSIONS[name]()
 
 
 def split_sentences(rows: pa.RecordBatch, splitter: Splitter) -> pa.RecordBatch:

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from klue_beam.transforms.base.codepoints import Bools, Codes, Ints
+from klue_beam.transforms.split.splitters.base import SplitterEntry
 from klue_beam.transforms.split.splitters.candidates import propose
 from klue_beam.transforms.split.splitters.features import FEATURES, HASH_BITS
 from klue_beam.transforms.split.splitters.layout import lay_out
@@ -49,3 +50,6 @@ def fast_splitter(model: BoundaryModel | None = None) -> CuttingSplitter:
       model: another boundary model than the one that comes with the package.
     """
     return CuttingSplitter("fast", functools.partial(_find_cuts, model or BoundaryModel.load()))
+
+
+SPLITTER: Final = SplitterEntry(fast_splitter, fast_version)

@@ -3,6 +3,8 @@
 import importlib
 from typing import Any, Final
 
+from klue_beam.transforms.split.splitters.base import SplitterEntry, load_splitter
+from klue_beam.transforms.split.splitters.fast import fast_version
 from klue_beam.transforms.split.splitters.foreign import ForeignSplitter, require_package
 from klue_beam.transforms.split.splitters.spans import Splitter
 
@@ -35,3 +37,8 @@ def kiwi_splitter(fallback: Splitter) -> ForeignSplitter:
     """
     kiwi_version()
     return ForeignSplitter("kiwi", _Kiwi(), fallback)
+
+
+SPLITTER: Final = SplitterEntry(
+    lambda: kiwi_splitter(load_splitter("fast")), lambda: f"{kiwi_version()}/fast-{fast_version()}"
+)

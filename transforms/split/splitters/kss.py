@@ -5,6 +5,8 @@ import importlib
 import re
 from typing import Any, Final
 
+from klue_beam.transforms.split.splitters.base import SplitterEntry, load_splitter
+from klue_beam.transforms.split.splitters.fast import fast_version
 from klue_beam.transforms.split.splitters.foreign import ForeignSplitter, require_package
 from klue_beam.transforms.split.splitters.spans import Splitter
 
@@ -91,3 +93,8 @@ def kss_splitter(fallback: Splitter) -> ForeignSplitter:
     """
     kss_version()
     return ForeignSplitter("kss", _Kss(), fallback)
+
+
+SPLITTER: Final = SplitterEntry(
+    lambda: kss_splitter(load_splitter("fast")), lambda: f"{kss_version()}/fast-{fast_version()}"
+)

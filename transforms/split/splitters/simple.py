@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from klue_beam.transforms.base.codepoints import Bools, Codes, Ints, is_white_space
+from klue_beam.transforms.split.splitters.base import SplitterEntry
 from klue_beam.transforms.split.splitters.spans import Spans, TextBatch, codes_of, sentences_between
 
 LINE_BREAKS: Final = (0x0A, 0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029)
@@ -76,3 +77,7 @@ def whole_text_splitter() -> CuttingSplitter:
     [(1, 10)]
     """
     return CuttingSplitter("none", _nowhere)
+
+
+NEWLINE: Final = SplitterEntry(newline_splitter, lambda: "1")
+NONE: Final = SplitterEntry(whole_text_splitter, lambda: "1")
