@@ -101,9 +101,7 @@ class Worker:
         source = write_jsonl(documents.column("text").to_pylist(), self._folder / f"{name}.jsonl")
         dataset = self._folder / name
         dataset.mkdir()
-        job = plan_job(str(dataset), [str(source)], self._config)
-        open_job(job)
-        return job
+        return open_job(plan_job(str(dataset), [str(source)], self._config))
 
     def _annotate(self, job: Job) -> None:
         for shard in job.pending:

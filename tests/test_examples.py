@@ -58,3 +58,13 @@ def test_the_query_counts_entities_by_label_and_topic(
             expected[key] = expected.get(key, 0) + 1
     assert expected
     assert counted == expected
+
+
+def test_the_readme_reads_a_dataset_back(annotated: Path, checkout: Path) -> None:
+    blocks = (checkout / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+    (code,) = (block.split("```")[0] for block in blocks if "open_dataset" in block)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=annotated, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "count" in done.stdout
