@@ -119,11 +119,15 @@ def _check_device(call: Call, job: Job) -> None:
 class _ShardObserver:
     """Brings what the local driver tells to the screen."""
 
-    def __init__(self, progress: JobProgress, view: ProgressView) -> None:
+    def __init__(self, progress: JobProgress, meter: AmountMeter, view: ProgressView) -> None:
+        self._progress, self._meter = progress, meter
         self.start_attempt = progress.start_attempt
-        self.hear = progress.hear
         self.tick = view.refresh
         self.say = view.say
+
+    def hear(self, event: Mapping[str, float]) -> None:
+        self._progress.hear(event)
+        self._meter.hear(event)
 
 
 def _run_locally(call: Call, job: Job, console: Console) -> tuple[dict[Shard, str], float]:
@@ -132,8 +136,8 @@ def _run_locally(call: Call, job: Job, console: Console) -> tuple[dict[Shard, st
     shard_job = ShardJob(job.dataset, job.config, job.plan.config_hash, *here)
     progress = JobProgress(before=Counts.of_receipts(job.receipts))
     with AmountMeter(job.plan, job.receipts) as meter, ProgressView(console, progress, meter.total, meter.unit) as view:
-        set_aside = run_on_dask(call.cluster, job.pending, shard_job, _ShardObserver(progress, view))
-    return set_aside, progress.describe(None)[1]
+        set_aside = run_on_dask(call.cluster, job.pending, shard_job, _ShardObserver(progress, meter, view))
+    return set_aside, progress.average_rate()
 
 
 def _run_on_beam(call: Call, job: Job, console: Console) -> tuple[dict[Shard, str], None]:

@@ -62,7 +62,7 @@ class Observer(Protocol):
     def start_attempt(self, shard: Shard, attempt: int) -> None:
         """Hear that a shard was handed to a worker."""
 
-    def hear(self, event: Mapping[str, int]) -> None:
+    def hear(self, event: Mapping[str, float]) -> None:
         """Hear of a chunk that a worker wrote; called from another thread."""
 
     def tick(self) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,6 +15,9 @@ from klue_beam.schemas.shard import Receipt, Shard
 
 PLAIN_LINE_SECONDS: Final = 10.0
 """How often a line is printed where there is no terminal."""
+
+STEADY_SECONDS: Final = 120.0
+"""The speed is that of the last so many seconds."""
 
 BYTES_PER_MB: Final = 1_000_000
 
@@ -49,7 +53,8 @@ class JobProgress:
     """Counts of a running job; safe to call from several threads.
 
     A shard that starts again, since its worker died or it failed, is counted from its receipts anew: what its lost
-    attempt had reported is taken back.
+    attempt had reported is taken back. Speed is that of the last minutes, counted between chunks, so that the seconds
+    in which workers start and load models are no part of it.
 
     Attributes:
       before: what earlier runs did.
@@ -60,6 +65,7 @@ class JobProgress:
     clock: Callable[[], float] = time.monotonic
     _of_attempt: dict[int, tuple[int, Counts]] = field(default_factory=dict)
     _began_at: float | None = None
+    _heard: deque[tuple[float, int, int]] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start_attempt(self, shard: Shard, attempt: int) -> None:
@@ -68,33 +74,48 @@ class JobProgress:
             self._began_at = self.clock() if self._began_at is None else self._began_at
             self._of_attempt[shard.shard_id] = (attempt, Counts())
 
-    def hear(self, event: Mapping[str, int]) -> None:
+    def hear(self, event: Mapping[str, float]) -> None:
         """Take in a chunk that a worker reports: the fields of ChunkProgress and `attempt`."""
         with self._lock:
-            attempt, counts = self._of_attempt.get(event["shard_id"], (-1, Counts()))
+            attempt, counts = self._of_attempt.get(int(event["shard_id"]), (-1, Counts()))
             if attempt != event["attempt"]:
                 return
-            counts.add(Counts(event["documents"], event["sentences"], event["rejects"], event["amount"]))
+            sentences, amount = int(event["sentences"]), int(event["amount"])
+            counts.add(Counts(int(event["documents"]), sentences, int(event["rejects"]), amount))
+            now = self.clock()
+            self._heard.append((now, sentences, amount))
+            while now - self._heard[0][0] > STEADY_SECONDS and len(self._heard) > 2:
+                self._heard.popleft()
 
-    def this_run(self) -> tuple[Counts, float]:
-        """Give what this run did, and the seconds since its first shard was handed out."""
+    def average_rate(self) -> float:
+        """Give the sentences a second of this run, its start included."""
         with self._lock:
-            total = Counts()
-            for _, counts in self._of_attempt.values():
-                total.add(counts)
-            return total, 0.0 if self._began_at is None else self.clock() - self._began_at
+            seconds = 0.0 if self._began_at is None else self.clock() - self._began_at
+            return self._this_run().sentences / seconds if seconds > 0 else 0.0
 
-    def describe(self, total_amount: int | None) -> tuple[Counts, float, float | None]:
-        """Give the counts with those of earlier runs, sentences a second, and the seconds left if known."""
-        done, seconds = self.this_run()
-        rate = done.sentences / seconds if seconds > 0 else 0.0
-        together = Counts()
-        together.add(self.before)
-        together.add(done)
-        left = None
-        if total_amount is not None and seconds > 0 and done.amount:
-            left = max(0, total_amount - together.amount) * seconds / done.amount
-        return together, rate, left
+    def describe(self, total_amount: int | None) -> tuple[Counts, float | None, float | None]:
+        """Give the counts with those of earlier runs, sentences a second and the seconds left, where they are known."""
+        with self._lock:
+            together = Counts()
+            together.add(self.before)
+            together.add(self._this_run())
+            (first, *_), *rest = self._heard or [(0.0, 0, 0)]
+            seconds = self.clock() - first
+            if not rest or seconds <= 0:
+                return together, None, None
+            # The first chunk was made before the clock of this speed began.
+            rate = sum(sentences for _, sentences, _ in rest) / seconds
+            amount = sum(amount for _, _, amount in rest)
+            left = None
+            if total_amount is not None and amount:
+                left = max(0, total_amount - together.amount) * seconds / amount
+            return together, rate, left
+
+    def _this_run(self) -> Counts:
+        total = Counts()
+        for _, counts in self._of_attempt.values():
+            total.add(counts)
+        return total
 
 
 def format_seconds(seconds: float | None) -> str:
@@ -163,12 +184,13 @@ class ProgressView:
             self._bar.refresh()
         elif time.monotonic() - self._printed_at >= PLAIN_LINE_SECONDS and done.amount:
             self._printed_at = time.monotonic()
-            self.say(self._line(done, rate, left, total))
+            self.say(f"{time.strftime('%H:%M:%S')} {self._line(done, rate, left, total)}")
 
-    def _line(self, done: Counts, rate: float, left: float | None, total: int | None) -> str:
-        percent = f"{100 * min(1.0, done.amount / total):.1f} % · " if total else ""
+    def _line(self, done: Counts, rate: float | None, left: float | None, total: int | None) -> str:
+        """Write the present state, what matters most first: a narrow terminal cuts the end off."""
+        percent = [f"{100 * min(1.0, done.amount / total):.1f} %"] if total else []
+        speed = "" if rate is None else f"{rate:,.0f} "
         amount = f"{done.amount / BYTES_PER_MB:,.1f} MB" if self._unit == "MB" else f"{done.amount:,} {self._unit}"
-        return (
-            f"{percent}{done.documents:,} documents · {done.sentences:,} sentences · {amount} · "
-            f"{rate:,.0f} sentences/s · {format_seconds(left)} left · {done.rejects:,} rejects"
-        )
+        rejects = [f"{done.rejects:,} rejects"] if done.rejects else []
+        counts = [f"{done.sentences:,} sentences", *rejects, f"{done.documents:,} documents", amount]
+        return " · ".join([*percent, f"{format_seconds(left)} left", f"{speed or '- '}sentences/s", *counts])

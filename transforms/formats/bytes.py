@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from klue_beam.schemas.shard import SourceRange
+from klue_beam.transforms.base.progress import note_expansion
 from klue_beam.transforms.base.stores.finding import stat_source
 from klue_beam.transforms.base.stores.opening import locate
-from klue_beam.transforms.formats.unpacking import PACKINGS, StreamBreakError, unpack_blocks
+from klue_beam.transforms.formats.unpacking import PACKINGS, PackedFile, Packing, StreamBreakError, unpack_blocks
 
 COMPRESSED_SUFFIXES: Final = tuple(PACKINGS)
 BLOCK_BYTES: Final = 1024 * 1024
@@ -61,7 +62,7 @@ def read_blocks(path: str, begin: int = 0, end: int = -1, block_bytes: int = BLO
     store, key = locate(path)
     with store.open(key) as file:
         if is_compressed(path):
-            yield from unpack_blocks(file, PACKINGS[os.path.splitext(path)[1].lower()], block_bytes)
+            yield from _unpack_noting(file, PACKINGS[os.path.splitext(path)[1].lower()], block_bytes)
             return
         file.seek(begin)
         position = begin
@@ -76,6 +77,28 @@ def read_blocks(path: str, begin: int = 0, end: int = -1, block_bytes: int = BLO
                 f"A source must keep the {end} bytes that were planned, got {position}: {path!r}. Restore it, or "
                 "annotate it into another output folder."
             )
+
+
+class _CountedFile:
+    """A packed file that counts what was read of it."""
+
+    def __init__(self, file: PackedFile) -> None:
+        self._file = file
+        self.read_bytes = 0
+
+    def read(self, n_bytes: int, /) -> bytes:
+        data = self._file.read(n_bytes)
+        self.read_bytes += len(data)
+        return data
+
+
+def _unpack_noting(file: PackedFile, packing: Packing, block_bytes: int) -> Iterator[bytes]:
+    """Unpack a file, and note on the way what a byte of it becomes, for the time left."""
+    counted, given_bytes = _CountedFile(file), 0
+    for block in unpack_blocks(counted, packing, block_bytes):
+        given_bytes += len(block)
+        note_expansion(given_bytes / counted.read_bytes)
+        yield block
 
 
 class ByteWindow:

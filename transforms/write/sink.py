@@ -12,7 +12,7 @@ import pyarrow as pa
 from klue_beam.schemas.annotation import SCHEMA_VERSION
 from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.shard import Chunk, Receipt, Shard
-from klue_beam.transforms.base.progress import ChunkProgress, report
+from klue_beam.transforms.base.progress import ChunkProgress, noted_expansion, report
 from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.plan.files import FOOTER_PREFIX, VERSION_KEY
 from klue_beam.transforms.tasks.output import annotated_schema, label_sets_version
@@ -144,6 +144,7 @@ class _WriteSegments(beam.DoFn):
                 sentences=chunk.rows.num_rows,
                 rejects=chunk.rejects.num_rows,
                 amount=sum(tally.end - tally.begin for tally in chunk.tallies),
+                expansion=noted_expansion() if chunk.shard.is_stream else 0.0,
             )
         )
         if receipt is not None:
