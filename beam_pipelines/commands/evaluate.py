@@ -29,7 +29,8 @@ def make_parser() -> CommandParser:
         ["klue-beam evaluate --task ner --data klue-ner-v1.1_dev.tsv --model small --json ner.json"],
         notes=_describe_files() + "\n\nEvery option of Apache Beam is taken too, as --runner.",
     )
-    parser.add_argument("--task", required=True, choices=TASKS, help="what the file is of")
+    parser.add_argument("--task", required=True, choices=[name for name, task in TASKS.items() if task.data],
+                        help="what the file is of")  # fmt: skip
     parser.add_argument(
         "--data",
         required=True,

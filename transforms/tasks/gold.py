@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from klue_beam.transforms.formats.bytes import read_blocks
 from klue_beam.transforms.formats.unpacking import StreamBreakError
-from klue_beam.transforms.tasks.base import HeldOut
+from klue_beam.transforms.tasks.learnable import HeldOut
 from klue_beam.transforms.tasks.records import SHOWN_CHARS, Record
 
 HALVES_SEED: Final = "klue-beam-halves-1"

@@ -13,9 +13,10 @@ from klue_beam.schemas.annotation import ARC
 from klue_beam.schemas.labels import DEPRELS, LABEL_SETS_VERSION
 from klue_beam.schemas.options import option
 from klue_beam.transforms.base.codepoints import Ints
-from klue_beam.transforms.tasks.base import Drawing, Flag, HeadCheckpoint, HeldOut, Label, Task
+from klue_beam.transforms.tasks.base import Drawing, Flag, HeadCheckpoint, Label, Task
 from klue_beam.transforms.tasks.checking import RowChecker, count_items, flatten, read_bools, read_numbers
 from klue_beam.transforms.tasks.gold import split_held_out
+from klue_beam.transforms.tasks.learnable import HeldOut
 from klue_beam.transforms.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
