@@ -16,7 +16,7 @@ from klue_beam.beam_pipelines.commands.options import add_dataset_arguments, par
 from klue_beam.beam_pipelines.local.amount import AmountMeter
 from klue_beam.beam_pipelines.local.driver import DriverError, ShardJob, run_on_dask
 from klue_beam.beam_pipelines.local.job import Job, close_job, open_job, plan_job
-from klue_beam.beam_pipelines.views.progress import Counts, JobProgress, ProgressView
+from klue_beam.beam_pipelines.views.progress import Counts, JobProgress, PlanView, ProgressView
 from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.shard import Shard
@@ -60,7 +60,8 @@ def _prepare(call: Call, stack: contextlib.ExitStack) -> Job:
     config = _resolve_config(call.options)
     if not call.options.dry_run:
         stack.enter_context(open_store(call.options.output).lock())
-    job = plan_job(call.options.output, call.options.input, config, call.cluster.device)
+    with PlanView(Console(stderr=True)) as view:
+        job = plan_job(call.options.output, call.options.input, config, call.cluster.device, view.hear)
     _check_device(call, job)
     return job
 

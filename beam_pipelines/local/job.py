@@ -8,6 +8,7 @@ from klue_beam.schemas.config import AUTO_PRECISION, AnnotateConfig, ModelConfig
 from klue_beam.schemas.shard import SUCCESS_FILE, Plan, Receipt, Shard
 from klue_beam.transforms.base.stores.base import DatasetInUseError, Store
 from klue_beam.transforms.base.stores.opening import open_store
+from klue_beam.transforms.plan.cuts import PlanProgress
 from klue_beam.transforms.plan.dataset import Dataset
 from klue_beam.transforms.plan.plan import extend_plan, load_plan, make_plan, plan_version, save_plan
 from klue_beam.transforms.plan.receipts import complete_shards, load_receipts
@@ -55,7 +56,13 @@ class Job:
         return Dataset(self.store, self.plan, self.receipts)
 
 
-def plan_job(dataset: str, inputs: Sequence[str], config: AnnotateConfig, device: str = "auto") -> Job:
+def plan_job(
+    dataset: str,
+    inputs: Sequence[str],
+    config: AnnotateConfig,
+    device: str = "auto",
+    progress: PlanProgress | None = None,
+) -> Job:
     """Find out what is to do; writes nothing.
 
     Args:
@@ -63,6 +70,7 @@ def plan_job(dataset: str, inputs: Sequence[str], config: AnnotateConfig, device
       inputs: as for `make_plan`.
       config: what is asked for. The precision `auto` is settled where there is no plan yet.
       device: where it is settled, one of DEVICES.
+      progress: told while inputs are planned.
 
     Raises:
       ValueError: if an input cannot be taken, or the dataset has another configuration or other sources.
@@ -73,9 +81,9 @@ def plan_job(dataset: str, inputs: Sequence[str], config: AnnotateConfig, device
     stored = None if version is None else load_plan(dataset)
     receipts = tuple(load_receipts(dataset))
     if stored is None:
-        plan = make_plan(inputs, dataclasses.replace(config, model=_settle(config.model, device)))
+        plan = make_plan(inputs, dataclasses.replace(config, model=_settle(config.model, device)), progress)
     else:
-        plan = extend_plan(stored, inputs, config, receipts)
+        plan = extend_plan(stored, inputs, config, receipts, progress)
     return Job(dataset, plan, version, plan == stored, AnnotateConfig.from_dict(plan.config), receipts)
 
 

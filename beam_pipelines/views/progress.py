@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from klue_beam.schemas.shard import Receipt, Shard
 
@@ -18,6 +18,9 @@ PLAIN_LINE_SECONDS: Final = 10.0
 
 STEADY_SECONDS: Final = 120.0
 """The speed is that of the last so many seconds."""
+
+PLANNING_SHOWN_SECONDS: Final = 1.0
+"""Planning that takes longer than this is shown."""
 
 BYTES_PER_MB: Final = 1_000_000
 
@@ -194,3 +197,40 @@ class ProgressView:
         rejects = [f"{done.rejects:,} rejects"] if done.rejects else []
         counts = [f"{done.sentences:,} sentences", *rejects, f"{done.documents:,} documents", amount]
         return " · ".join([*percent, f"{format_seconds(left)} left", f"{speed or '- '}sentences/s", *counts])
+
+
+class PlanView:
+    """Draws how far the planning of large inputs has come; nothing of what is planned within a second.
+
+    Args:
+      console: where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began_at = self._printed_at = time.monotonic()
+        columns = (SpinnerColumn(), TextColumn("planning"), BarColumn(bar_width=24), DownloadColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "PlanView":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def hear(self, done_bytes: int, total_bytes: int) -> None:
+        """Hear how much was planned, of how much; cheap, to be called often."""
+        now = time.monotonic()
+        if self._console.is_terminal:
+            if self._task is None and now - self._began_at > PLANNING_SHOWN_SECONDS:
+                self._task = self._bar.add_task("")
+                self._bar.start()
+            if self._task is not None:
+                self._bar.update(self._task, completed=done_bytes, total=total_bytes)
+        elif now - self._printed_at >= PLAIN_LINE_SECONDS:
+            self._printed_at = now
+            done, total = (f"{n_bytes / BYTES_PER_MB:,.0f}" for n_bytes in (done_bytes, total_bytes))
+            self._console.print(f"planning: {done} of {total} MB looked through", highlight=False, soft_wrap=True)

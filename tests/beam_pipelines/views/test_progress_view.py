@@ -4,7 +4,7 @@ import re
 
 from rich.console import Console
 
-from klue_beam.beam_pipelines.views.progress import Counts, JobProgress, ProgressView
+from klue_beam.beam_pipelines.views.progress import Counts, JobProgress, PlanView, ProgressView
 from klue_beam.schemas.shard import Shard, SourceRange
 
 SHARD = Shard(7, (SourceRange("a.jsonl", 1000, "1", 0, 1000, 0),))
@@ -65,6 +65,24 @@ def test_speed_is_that_of_the_last_minutes() -> None:
         clock.now += seconds
         progress.hear(event(1, 100))
     assert progress.describe(None)[1] == 10.0
+
+
+def test_planning_is_shown_where_it_takes_long() -> None:
+    """A pipe gets a plain line now and then; what is planned at once shows nothing."""
+    console = Console(width=40, force_terminal=False)
+    with console.capture() as capture, PlanView(console) as view:
+        view.hear(1_000_000, 5_000_000)
+        view._printed_at -= 100
+        view.hear(2_000_000, 5_000_000)
+    assert capture.get() == "planning: 2 of 5 MB looked through\n"
+    console = Console(width=80, force_terminal=True)
+    with console.capture() as capture, PlanView(console) as view:
+        view.hear(1_000_000, 5_000_000)
+    assert capture.get() == ""
+    with console.capture() as capture, PlanView(console) as view:
+        view._began_at -= 100
+        view.hear(2_000_000, 5_000_000)
+    assert "2.0/5.0 MB" in capture.get()
 
 
 def test_a_pipe_gets_plain_lines_and_no_control_characters() -> None:
