@@ -110,17 +110,18 @@ class ModelConfig:
     """Which models annotate, and how.
 
     Attributes:
-      tasks: names out of TASKS, in the order of TASKS.
+      tasks: names out of TASKS, in the order of TASKS; left out, those of klue-beam.
       models: for each task, the model's name (`small`, a folder, or a hub name).
       model_sha256: for each task, the hash of the model's files, taken when the plan is made.
       precision: one of PRECISIONS, or AUTO_PRECISION where it is not settled yet.
       token_budget: at most so many tokens, padding included, in one forward pass; None for what suits the device.
       max_pairs: at most so many candidate pairs of a sentence are scored for relations; a row that had more is flagged.
       re_markers: how a relation checkpoint of its own marks the two entities, one of RE_MARKERS.
+      task_options: by name, the options that tasks of other packages bring.
     """
 
-    tasks: tuple[str, ...] = tuple(TASKS)
-    models: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict.fromkeys(TASKS, DEFAULT_MODEL))
+    tasks: tuple[str, ...] = TASKS.own
+    models: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict.fromkeys(TASKS.own, DEFAULT_MODEL))
     model_sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
     precision: str = option(
         "fp32",
@@ -134,6 +135,7 @@ class ModelConfig:
     )
     max_pairs: int = 64
     re_markers: str = "klue"
+    task_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [task for task in self.tasks if task not in TASKS]

@@ -33,6 +33,11 @@ class Registry(Mapping[str, Any]):
         self._loaded: dict[str, Any] = {}
         self._lock = threading.RLock()
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The names of klue-beam's own parts, those of other packages left out."""
+        return tuple(self._own)
+
     def places(self) -> Mapping[str, str]:
         """Tell where each part is, "module:object", without importing any.
 

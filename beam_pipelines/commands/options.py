@@ -1,6 +1,7 @@
 """The options of an annotation job, made from the configuration and the registries, and how they become one."""
 
 import argparse
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -134,13 +135,15 @@ def to_model_config(options: Any, tasks: Iterable[str]) -> ModelConfig:
       ValueError: if an option has a value that it cannot have.
     """
     tasks = tuple(tasks)
-    own = {option.name: getattr(options, option.name) for task in TASKS.values() for option in task.options}
+    fields = {field.name for field in dataclasses.fields(ModelConfig)}
+    brought = [(name, option.name) for name, task in TASKS.items() for option in task.options]
     return ModelConfig(
         tasks=tasks,
         models={task: getattr(options, f"{task}_model") or options.model for task in tasks},
         precision=options.precision,
         token_budget=options.token_budget,
-        **own,
+        task_options={name: getattr(options, name) for task, name in brought if name not in fields and task in tasks},
+        **{name: getattr(options, name) for _, name in brought if name in fields},
     )
 
 

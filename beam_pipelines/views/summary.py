@@ -12,13 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.shard import DATA_DIR, REJECTS_DIR
 from klue_beam.transforms.plan.dataset import Dataset
 
 FLAG_PREFIX: Final = "flag:"
 DROPPED_PREFIX: Final = "dropped:"
-TASK_COUNTS: Final = {"ner": "entities", "re": "relations", "dp": "arcs"}
-"""What each task adds to a receipt's counts."""
 
 
 @dataclass
@@ -85,9 +84,9 @@ def _rows(summary: Summary, tasks: Sequence[str]) -> Iterable[tuple[str, str]]:
         yield "documents without a sentence left", f"{counts['dropped_documents']:,}"
     yield "sentences", f"{counts['sentences']:,}"
     yield "characters", f"{counts['characters']:,}"
-    for task, name in TASK_COUNTS.items():
-        if task in tasks:
-            yield ("words in trees" if name == "arcs" else name), f"{counts[name]:,}"
+    for task in (TASKS[name] for name in tasks):
+        if task.counts:
+            yield task.counted_as or task.counts, f"{counts[task.counts]:,}"
     for flag, rows in sorted(summary.flags.items()):
         yield f"flagged {flag}", f"{rows:,}"
     yield "rejects", f"{counts['rejects']:,}"
@@ -99,15 +98,18 @@ def _rows(summary: Summary, tasks: Sequence[str]) -> Iterable[tuple[str, str]]:
 
 def duckdb_query(dataset: Dataset) -> str:
     """Write a query that shows what a dataset is good for."""
-    tasks = dataset.config.model.tasks
     files = f"'{dataset.store.address(DATA_DIR)}/*.parquet'"
-    if "ner" not in tasks:
-        shown = "topic.label AS topic" if "tc" in tasks else "dependencies"
+    members = [TASKS[name] for name in dataset.config.model.tasks]
+    values = [task.query_value for task in members if task.query_value]
+    listed = next((task for task in members if task.query_item), None)
+    if listed is None:
+        shown = ", ".join(values or [task.field.name for task in members])
         return f"SELECT doc_id, text, {shown} FROM {files} LIMIT 10"  # noqa: S608  shown to the user, not run
-    topic = "topic.label AS topic, " if "tc" in tasks else ""
+    item = listed.query_item
+    counted = ", ".join([*values, f"{item}.{listed.label_field} AS {item}", "count(*) AS n"])
     return (
-        f"SELECT {topic}entity.label AS entity, count(*) AS n "  # noqa: S608  the same
-        f"FROM (SELECT *, unnest(entities) AS entity FROM {files}) GROUP BY ALL ORDER BY n DESC"
+        f"SELECT {counted} FROM (SELECT *, unnest({listed.field.name}) AS {item} FROM {files}) "  # noqa: S608  the same
+        "GROUP BY ALL ORDER BY n DESC"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from klue_beam.schemas.config import ModelConfig
+from klue_beam.schemas.config import DEFAULT_MODEL, ModelConfig
 from klue_beam.schemas.registry import TASKS
 from klue_beam.schemas.reject import MAX_RAW_BYTES, REJECT
 from klue_beam.schemas.shard import Chunk
@@ -227,7 +227,7 @@ class _OneTask(Annotate):
 
     def __init__(
         self,
-        model: str = "small",
+        model: str = DEFAULT_MODEL,
         threads: int = 1,
         *,
         device: str = "auto",

@@ -1,22 +1,14 @@
 """How far two annotations of the same sentences say the same, task by task."""
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 
-LABEL_KINDS: Final = ("topic", "entities", "relations", "heads", "deprels")
-"""What is compared. An entity is its span and label; a relation its two entities and its label; a head and a dependency
-label are an eojeol's. Relations are compared among the entities that both annotations have: one that is missing counts
-once, as an entity, and not again with each of its relations."""
-
-_COLUMNS: Final = {"topic": "topic", "entities": "entities", "relations": "relations"} | dict.fromkeys(
-    ("heads", "deprels"), "dependencies"
-)
-
-_Label = tuple[Any, ...]
-"""One label of a row: what it speaks of, and its name."""
+from klue_beam.schemas.registry import TASKS
+from klue_beam.transforms.tasks.base import Task
+from klue_beam.transforms.tasks.output import order_by_needs, tasks_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,61 +45,47 @@ class Agreement:
 def compare_labels(found: pa.RecordBatch, expected: pa.RecordBatch) -> dict[str, Agreement]:
     """Compare two annotations of the same sentences.
 
+    A label that rests on others (a relation on its entities) is compared where both annotations have those: one that is
+    missing counts once, and not again with each label that rests on it.
+
     Args:
       found: annotated rows.
       expected: the same sentences in the same order, as the reference annotates them.
 
     Returns:
-      By kind of label, for the kinds of LABEL_KINDS whose columns are there.
+      By kind of label, for the kinds of the tasks whose columns are in both.
 
     Raises:
       ValueError: if the sentences are not the same.
     """
     if not found.column("text").equals(expected.column("text")):
         raise ValueError("Both annotations must be of the same sentences in the same order. Annotate the same batch.")
-    agreements = {}
-    for kind in LABEL_KINDS:
-        column = _COLUMNS[kind]
-        if column in found.schema.names and column in expected.schema.names:
-            ours, theirs = set(_list_labels(found, kind)), set(_list_labels(expected, kind))
-            if kind == "relations":
-                shared = set(_list_labels(found, "entities")) & set(_list_labels(expected, "entities"))
-                ours, theirs = (_keep_between(relations, shared) for relations in (ours, theirs))
-            agreements[kind] = Agreement(len(ours & theirs), len(ours), len(theirs))
-    return agreements
+    agreements: dict[str, Agreement] = {}
+    shared: dict[str, set[tuple[Any, ...]]] = {}
+    for name in order_by_needs(task.name for task in tasks_of(found.schema) if task in tasks_of(expected.schema)):
+        task: Task = TASKS[name]
+        ours, theirs = (_collect(task, rows, shared) for rows in (found, expected))
+        for kind in task.kinds:
+            shared[kind] = ours[kind] & theirs[kind]
+            agreements[kind] = Agreement(len(shared[kind]), len(ours[kind]), len(theirs[kind]))
+    return {kind: agreements[kind] for kind in list_kinds() if kind in agreements}
 
 
-def _keep_between(relations: set[_Label], entities: set[_Label]) -> set[_Label]:
-    """Keep the relations both of whose entities are among some, all as `_list_labels` gives them."""
-    return {
-        (number, subject, object_, label)
-        for number, subject, object_, label in relations
-        if {(number, *subject), (number, *object_)} <= entities
-    }
+def list_kinds() -> tuple[str, ...]:
+    """Give the kinds of labels that are compared, in the order of the tasks.
+
+    >>> list_kinds()[:5]
+    ('topic', 'entities', 'relations', 'heads', 'deprels')
+    """
+    return tuple(kind for task in TASKS.values() for kind in task.kinds)
 
 
-def _list_labels(rows: pa.RecordBatch, kind: str) -> Iterator[_Label]:
-    """Give the labels of all rows, each with its row's number in front."""
-    names = ["entities", "relations"] if kind == "relations" else [_COLUMNS[kind]]
-    for number, row in enumerate(rows.select(names).to_pylist()):
-        for label in _labels_of(row, kind):
-            yield number, *label
-
-
-def _labels_of(row: dict[str, Any], kind: str) -> Iterator[_Label]:
-    """Give the labels of one row; a column that a model left null has none."""
-    if kind == "topic":
-        if row["topic"] is not None:
-            yield (row["topic"]["label"],)
-    elif kind == "entities":
-        yield from _entities_of(row)
-    elif kind == "relations":
-        entities = list(_entities_of(row))
-        yield from ((entities[one["subject"]], entities[one["object"]], one["label"]) for one in row["relations"] or ())
-    else:
-        field = {"heads": "head", "deprels": "deprel"}[kind]
-        yield from ((one["index"], one[field]) for one in row["dependencies"] or ())
-
-
-def _entities_of(row: dict[str, Any]) -> Iterator[_Label]:
-    yield from ((one["begin"], one["end"], one["label"]) for one in row["entities"] or ())
+def _collect(
+    task: Task, rows: pa.RecordBatch, shared: Mapping[str, set[tuple[Any, ...]]]
+) -> dict[str, set[tuple[Any, ...]]]:
+    """Collect what a task's labels say, by kind, without those that rest on what is not shared."""
+    said: dict[str, set[tuple[Any, ...]]] = {kind: set() for kind in task.kinds}
+    for label in task.list_labels(rows):
+        if all(other in shared[kind] for kind, other in label.rests_on):
+            said[label.kind].add(label.said)
+    return said

@@ -65,7 +65,7 @@ FIRST_MOST_TIME: Final = 1.5
 no arithmetic for it, it is slower by tens of times."""
 
 MOST_DIFFERENT: Final = 1 / 200
-"""Of no kind may more labels differ from fp32's, but one may."""
+"""Of each kind, at most this share of the labels may differ from fp32's, and always one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,9 +100,9 @@ def settle_precision(config: ModelConfig, device: str = "auto") -> ModelConfig:
     """Choose the precision that a configuration leaves open.
 
     The models annotate TRIAL_SENTENCES in each form, one thread, here and now. A form is taken whose labels agree with
-    those of fp32: of each kind (topics, entities, relations, heads, dependency labels) at most one in 200 differs, or
-    one. On the CPU it must also be faster by a tenth than any more exact one that could be taken: bf16 than fp32, int8
-    than both. On a GPU it is bf16, where the GPU has that and the labels agree. Otherwise it is fp32.
+    those of fp32: of each kind (topics, entities, relations, heads, dependency labels) at most one in 200 differs, and
+    always one may. On the CPU it must also be faster by a tenth than any more exact one that could be taken: bf16 than
+    fp32, int8 than both. On a GPU it is bf16, where the GPU has that and the labels agree. Otherwise it is fp32.
 
     What is settled depends on the processor and its load; so a plan stores it, and all later runs and all workers take
     what the plan says.

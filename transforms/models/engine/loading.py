@@ -1,5 +1,6 @@
 """From a model configuration to loaded models, one copy of each a process."""
 
+import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -94,7 +95,8 @@ def _share_tokenizers(engines: Sequence[Engine]) -> None:
 def _limits(config: ModelConfig, device: torch.device | None) -> dict[str, Any]:
     tokens = config.token_budget or TOKENS_A_PASS["cpu" if device is None else device.type]
     options = [option for task in config.tasks for option in TASKS[task].options]
-    chosen = {option.name: getattr(config, option.name, option.default) for option in options}
+    given = {**dataclasses.asdict(config), **config.task_options}
+    chosen = {option.name: given.get(option.name, option.default) for option in options}
     return {"token_budget": tokens, "options": chosen, "device": device}
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from klue_beam.schemas.config import RE_MARKERS, ModelConfig, require
+from klue_beam.schemas.config import DEFAULT_MODEL, RE_MARKERS, ModelConfig, require
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.folders import hash_folder, resolve_folder
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
@@ -29,7 +29,7 @@ def resolve_models(config: ModelConfig) -> ModelConfig:
     models: dict[str, str] = {}
     hashes: dict[str, str] = {}
     for task in tasks:
-        name = config.models.get(task, "small")
+        name = config.models.get(task, DEFAULT_MODEL)
         folder = resolve_folder(name)
         if folder is not None:
             spec = ModelSpec.load(folder)

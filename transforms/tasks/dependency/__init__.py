@@ -93,7 +93,6 @@ class DependencyTask(Task):
     counted_as = "words in trees"
     wide_heads = ("dependency",)
     kinds = ("heads", "deprels")
-    query_value = "dependencies"
     data: ClassVar[Mapping[str, str]] = {
         "dp": "KLUE-DP (.tsv), CoNLL-U over eojeols, or JSON lines of tokens, heads and deprels",
         "dp_aux": "a CoNLL-U treebank with another scheme: trained through a head of its own, which is not stored",
