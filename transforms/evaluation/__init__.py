@@ -1,1 +1,1 @@
-"""How good labels are: metrics, reports, and how far two annotations agree."""
+"""How far two annotations agree, and the precision that is chosen by it. How good labels are, each task says itself."""

@@ -1,1 +1,1 @@
-"""Training: objectives, the loop, calibration, and labels made from other sources."""
+"""Training: the loop, its checkpoints, students, vocabularies, calibration. What a task learns, it says itself."""
