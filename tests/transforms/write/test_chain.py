@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from klue_beam.schemas.shard import Coverage
+from klue_beam.schemas.shard import Coverage, Shard, SourceRange, Tally
 from klue_beam.transforms.write.chain import ChainChecker
 from klue_beam.transforms.write.contract import ContractError
 
@@ -142,3 +142,105 @@ def test_a_chunk_whose_records_are_not_all_accounted_for_is_refused(annotated, n
     chunk, message = UNACCOUNTED[name]
     with pytest.raises(ContractError, match="^" + re.escape(PLACE + message)):
         follow(annotated, chunk(annotated))
+
+
+def shared(annotated):
+    """A shard of three small files."""
+    names = ("a.txt", "b.txt", "c.txt")
+    return Shard(3, tuple(SourceRange(name, 10, "1", 0, 10, 0) for name in names))
+
+
+def span(annotated, tallies, rows=(), dropped=(), batch=0, last=False):
+    """A chunk over several files: for each tally its range, its records and whether the range ends with it."""
+    sources = [part.source for part in shared(annotated).ranges]
+    rows = [annotated.row(record, f"문장 {record}.", source=sources[index]) for index, record in rows]
+    dropped = [
+        {"source": sources[index], "record_index": record, "begin": None, "step": "a", "reason": "b"}
+        for index, record in dropped
+    ]
+    chunk = annotated.chunk(rows, dropped=dropped, batch=batch, last=last, shard=shared(annotated))
+    told = []
+    for index, first, end, documents, ended in tallies:
+        blanks = end - first - documents
+        told.append(Tally(index, first, end, first, end, documents, blanks, "0" * 64 if ended else ""))
+    return dataclasses.replace(chunk, tallies=tuple(told))
+
+
+def follow_shared(annotated, *chunks):
+    chain = ChainChecker(shared(annotated), 0, annotated.SCHEMA)
+    for chunk in chunks:
+        chain.follow(chunk)
+    return chain
+
+
+def test_chunks_span_files_and_add_up_file_by_file(annotated):
+    chain = follow_shared(
+        annotated,
+        span(annotated, [(0, 0, 2, 2, True), (1, 0, 1, 1, False)], rows=[(0, 0), (0, 1), (1, 0)]),
+        span(
+            annotated,
+            [(1, 1, 3, 1, True), (2, 0, 0, 0, True)],
+            rows=[],
+            dropped=[(1, 2)],
+            batch=1,
+            last=True,
+        ),
+    )
+    assert chain.covered == (
+        Coverage("a.txt", 0, 2, 0, 2, "0" * 64),
+        Coverage("b.txt", 0, 3, 0, 3, "0" * 64),
+        Coverage("c.txt", 0, 0, 0, 0, "0" * 64),
+    )
+    assert (chain.documents, chain.blanks, chain.dropped_documents) == (4, 1, 1)
+
+
+SHARED_PLACE = "Shard 3 (3 files, a.txt to c.txt), segment 0: "
+NOT_SHARED = {
+    "a file skipped": (
+        lambda a: [span(a, [(0, 0, 0, 0, True), (2, 0, 0, 0, True)])],
+        "a runner broke the chain from read to write: range 1 of 3 must come next, got 2",
+    ),
+    "a file that goes on after its end": (
+        lambda a: [span(a, [(0, 0, 0, 0, True)]), span(a, [(0, 0, 0, 0, True)], batch=1)],
+        "a runner broke the chain from read to write: range 1 of 3 must come next, got 0",
+    ),
+    "a file left before its end": (
+        lambda a: [span(a, [(0, 0, 0, 0, False), (1, 0, 0, 0, True)])],
+        "a runner broke the chain from read to write: `range_index` must be 0, where the part before ended, got 1",
+    ),
+    "the last files missing": (
+        lambda a: [span(a, [(0, 0, 0, 0, True)], last=True)],
+        "a runner broke the chain from read to write: 1 of 3 ranges have come",
+    ),
+    "an end that no file has": (
+        lambda a: [span(a, [(0, 0, 0, 0, False)], last=True)],
+        "a runner broke the chain from read to write: the last chunk of a segment must end its range",
+    ),
+    "nothing told": (
+        lambda a: [span(a, [])],
+        "a runner broke the chain from read to write: a chunk must tell what it covers",
+    ),
+    "files in another order": (
+        lambda a: [span(a, [(0, 0, 1, 1, True), (1, 0, 1, 1, True)], rows=[(1, 0), (0, 0)])],
+        "the rows must be in the order of the shard's sources and records.",
+    ),
+    "a record of another file": (
+        lambda a: [span(a, [(0, 0, 1, 1, True), (1, 0, 1, 1, True)], rows=[(0, 0)])],
+        "records 0 to 0 of b.txt are not all accounted for: 1 documents were read, 0 have rows or are dropped",
+    ),
+    "a document dropped and kept": (
+        lambda a: [span(a, [(0, 0, 1, 1, True)], rows=[(0, 0)], dropped=[(0, 0)])],
+        "record 0 is dropped and in the rows.",
+    ),
+    "a document dropped twice": (
+        lambda a: [span(a, [(0, 0, 1, 1, True), (1, 0, 0, 0, True)], dropped=[(0, 0), (0, 0)])],
+        "record 0 of a.txt is dropped more than once.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_SHARED)
+def test_a_shard_of_several_files_is_checked_file_by_file(annotated, name):
+    chunks, message = NOT_SHARED[name]
+    with pytest.raises(ContractError, match="^" + re.escape(f"{SHARED_PLACE}{message}")):
+        follow_shared(annotated, *chunks(annotated))
