@@ -23,7 +23,7 @@ from klue_beam.transforms.models.engine.classifiers import find_checkpoint, read
 from klue_beam.transforms.models.engine.resolving import resolve_models
 from klue_beam.transforms.tasks.base import Task
 from klue_beam.transforms.tasks.gold import AnyExample, halve_examples, split_held_out
-from klue_beam.transforms.tasks.output import order_tasks
+from klue_beam.transforms.tasks.output import needs_of, order_tasks
 from klue_beam.transforms.tasks.report import Report
 
 
@@ -125,10 +125,8 @@ def evaluate(
 
 
 def with_needs(task: Task) -> tuple[str, ...]:
-    """Name a task and all that it needs, in the order in which they run."""
-    names, fresh = {task.name}, [task]
-    while fresh:
-        needed = set(fresh.pop().needs) - names
+    """Name a task and all that it needs, in the order of the registry."""
+    names = {task.name}
+    while needed := needs_of(names):
         names |= needed
-        fresh += [TASKS[name] for name in needed]
     return order_tasks(names)

@@ -26,7 +26,7 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False)
       with_prior: fit biases too.
 
     Raises:
-      ValueError: if there are no labelled items.
+      ValueError: if there are no labelled items, or a logit is no number.
 
     Reference: Guo et al., 2017, https://arxiv.org/abs/1706.04599
 
@@ -38,6 +38,8 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False)
     if not len(labels):
         raise ValueError("Calibration must have labelled rows, got none. Give a file that has some.")
     logits = logits.detach().double().clamp(min=NO_LOGIT)
+    if not torch.isfinite(logits).all():
+        raise ValueError("A model's scores must be numbers to be fitted, got ones that are not. Train it again.")
     log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(logits.shape[1], dtype=torch.float64, requires_grad=with_prior)
     parameters = [log_temperature, bias] if with_prior else [log_temperature]

@@ -262,6 +262,8 @@ def test_a_temperature_stays_within_bounds() -> None:
     logits = torch.tensor([[3.0, 0.0], [3.0, 0.0]])
     assert fit_calibration(logits, torch.tensor([0, 0])).temperature >= 0.05
     assert fit_calibration(logits, torch.tensor([1, 1])).temperature <= 20
+    with pytest.raises(ValueError, match=r"A model's scores must be numbers to be fitted, got ones that are not\."):
+        fit_calibration(torch.tensor([[math.nan, 0.0]]), torch.tensor([0]))
     with pytest.raises(ValueError, match="Calibration must have labelled rows, got none"):
         fit_calibration(logits[:0], torch.zeros(0, dtype=torch.long))
 
