@@ -104,24 +104,22 @@ def publish_file(store: Store, attempt: Path, key: str) -> tuple[PublishedFile, 
         raise PublishError(
             f"{store.address(key)} is there without a receipt and cannot be read ({error.__cause__ or error}). {DELETE}"
         ) from error
-    if there != own:
-        _check_adoptable(store, key, attempt)
-    return there, there == own
+    if there == own:
+        return there, True
+    if fault := _find_foreign(store, there, here, dataclasses.replace(own, path=name)):
+        raise PublishError(
+            f"{store.address(key)} is there without a receipt and is not this segment's: {fault}. {DELETE}"
+        )
+    return there, False
 
 
-def _check_adoptable(store: Store, key: str, attempt: Path) -> None:
-    """Check that a published file is of this very segment: its footer, but for the program's version, and its rows."""
-    here, name = locate(str(attempt))
-    there, own = read_footer(store, key), read_footer(here, name)
-    there[VERSION_KEY] = own[VERSION_KEY]
-    differing = sorted(key for key in own.keys() | there.keys() if own.get(key) != there.get(key))
-    rows, own_rows = describe_file(store, key).rows, describe_file(here, name).rows
+def _find_foreign(store: Store, there: PublishedFile, here: Store, own: PublishedFile) -> str:
+    """Say in what a published file is not of this very segment: footer, but for the program's version, or rows."""
+    footer, own_footer = read_footer(store, there.path), read_footer(here, own.path)
+    footer[VERSION_KEY] = own_footer[VERSION_KEY]
+    differing = sorted(name for name in own_footer.keys() | footer.keys() if own_footer.get(name) != footer.get(name))
     if differing:
-        what = f"its footer differs in {', '.join(differing)}"
-    elif rows != own_rows:
-        what = f"it has {rows} rows, not {own_rows}"
-    elif not read_schema(store, key).equals(read_schema(here, name)):
-        what = "it has other columns"
-    else:
-        return
-    raise PublishError(f"{store.address(key)} is there without a receipt and is not this segment's: {what}. {DELETE}")
+        return f"its footer differs in {', '.join(differing)}"
+    if there.rows != own.rows:
+        return f"it has {there.rows} rows, not {own.rows}"
+    return "" if read_schema(store, there.path).equals(read_schema(here, own.path)) else "it has other columns"

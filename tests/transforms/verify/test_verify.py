@@ -158,6 +158,12 @@ def test_a_whole_dataset_is_whole_and_every_record_is_counted_again(dataset):
     assert counts["documents"] + counts["blanks"] + counts["rejected_records"] == 91
 
 
+def test_a_dataset_is_verified_by_its_address_as_by_its_folder(dataset):
+    assert verify(f"file://{dataset}").counts == verify(dataset).counts
+    with pytest.raises(ValueError, match=r"An address must be a path, or begin with file://, got 's3://bucket/out'"):
+        verify("s3://bucket/out")
+
+
 def test_a_source_that_is_gone_is_not_recounted_and_no_fault(tmp_path, sources):
     dataset = make(tmp_path / "out", sources, JSONL)
     sources[0].unlink()
