@@ -28,8 +28,10 @@ OS_CALLS = {
     ),
     *("mkdir", "makedirs", "rmdir", "removedirs", "truncate", "access", "utime", "chmod", "fsync", "path"),
 }
-NO_FILE = re.compile(r"os\.path\.(splitext|basename|dirname|join|split)\b")
-"""These take a name apart or put one together, and look at no disk."""
+NO_FILE = re.compile(
+    r"os\.path\.(splitext|basename|dirname|join|split)\b|shutil.get_terminal_size$|tempfile.gettempdir$"
+)
+"""These take a name apart or put one together, or ask for something else, and look at no file."""
 
 PATH_METHODS = {
     *("read_bytes", "read_text", "write_bytes", "write_text", "iterdir", "rglob", "unlink", "mkdir", "rmdir", "touch"),
@@ -52,6 +54,7 @@ ALLOWED = {
     "transforms.plan.files": "the one place that opens the Parquet files of a dataset, as a store gives them",
     "transforms.plan.plan": "makes and reads the plan in memory",
     "transforms.write.publish": "makes a file at a path that a store gave for that",
+    "transforms.report.results": "writes what a query found into a file that is open",
     "transforms.export": "an exporter makes its file at the path that it is given",
     "transforms.split.splitters": "the corpora and weights of a splitter in the making",
     "transforms.tasks": "labelled files that a person names, and lists that are downloaded to train from",
@@ -72,7 +75,13 @@ def file_calls(source: str) -> Iterator[str]:
         owner, _, name = called.rpartition(".")
         is_os = called.startswith("os.") and re.split(r"\W", called)[1] in OS_CALLS and not NO_FILE.match(called)
         is_path = name in PATH_METHODS or (name in ("open", "stat") and bool(owner) and not NO_PATH.match(owner))
-        if called == "open" or is_os or is_path or owner in FILE_MODULES or called in PARQUET_CALLS:
+        if (
+            called == "open"
+            or is_os
+            or is_path
+            or (owner in FILE_MODULES and not NO_FILE.match(called))
+            or called in PARQUET_CALLS
+        ):
             yield called
 
 

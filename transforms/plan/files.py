@@ -16,6 +16,8 @@ from klue_beam.transforms.base.stores.base import Store
 BATCH_ROWS: Final = 64 * 1024
 """At most so many rows are in a batch; a row group of a dataset has no more."""
 
+READ_BYTES: Final = 1024 * 1024
+
 FOOTER_PREFIX: Final = "klue_beam."
 """Every key of ours begins so."""
 
@@ -126,9 +128,12 @@ def fingerprint_file(store: Store, key: str) -> tuple[int, str]:
     Raises:
       OSError: if it cannot be read.
     """
+    sha256, size_bytes = hashlib.sha256(), 0
     with store.open(key) as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        return file.tell(), sha256
+        while block := file.read(READ_BYTES):
+            sha256.update(block)
+            size_bytes += len(block)
+    return size_bytes, sha256.hexdigest()
 
 
 def read_provenance(store: Store, key: str) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ import tempfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klue_beam.transforms.base.stores.local import LocalStore
@@ -44,6 +44,7 @@ def texts(*values):
     return pa.RecordBatch.from_pylist([{"text": value, "spans": None, "raw": None} for value in values], schema=SCHEMA)
 
 
+@settings(deadline=None)  # it waits for the disk
 @given(st.lists(st.lists(row, max_size=5), min_size=1, max_size=4))
 def test_rows_come_back_as_they_were_written(groups):
     batches = [pa.RecordBatch.from_pylist(rows, schema=SCHEMA) for rows in groups]

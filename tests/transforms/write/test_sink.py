@@ -82,7 +82,7 @@ def forget_receipt(folder):
     (folder / "_receipts" / f"{NAME}.json").unlink()
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)  # it waits for the disk
 @given(st.lists(with_text, min_size=1, max_size=6))
 def test_annotated_rows_come_back_as_they_went_in(annotated, texts):
     rows = [annotated.row(record, text) for record, text in enumerate(texts)]
