@@ -8,6 +8,7 @@ from klue_beam.schemas.registry import CLEANERS as CLEANERS
 from klue_beam.schemas.registry import EXPORTERS as EXPORTERS
 from klue_beam.schemas.registry import FORMATS as FORMATS
 from klue_beam.schemas.registry import SPLITTERS as SPLITTERS
+from klue_beam.schemas.registry import STORES as STORES
 from klue_beam.schemas.registry import TASKS as TASKS
 from klue_beam.schemas.shard import Chunk as Chunk
 from klue_beam.schemas.shard import Plan as Plan

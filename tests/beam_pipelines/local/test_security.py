@@ -1,5 +1,6 @@
 """Nobody but a run's own processes can reach its scheduler and workers."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.beam_pipelines.conftest import ENVIRONMENT, Corpus
+from tests.beam_pipelines.conftest import Corpus
 
 INTRUDER = """
 import logging, sys
@@ -30,7 +31,9 @@ def job(corpus: Corpus, tmp_path: Path) -> Iterator[psutil.Process]:
     """A run at work, with processes of its own."""
     arguments = corpus.arguments(tmp_path / "out", "--workers", "1")
     command = [sys.executable, "-m", "klue_beam", "annotate", *arguments]
-    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
         try:
             yield psutil.Process(process.pid)
         finally:

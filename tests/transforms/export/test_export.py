@@ -94,3 +94,23 @@ EXPORTER = Exporter(name="folders", summary="a file a record", suffix="", write=
     assert (tmp_path / "texts" / "0.txt").read_text().splitlines() == [
         row["text"] for row in rows if row["record_index"] == 0
     ]
+
+
+def test_the_exporter_of_the_docs_works(undisturbed: Path, tmp_path: Path, checkout: Path) -> None:
+    code = (checkout / "docs" / "stores.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exporters = {"klue_beam.exporters": {"texts": "texts_export:EXPORTER"}}
+    package = install_plugin(tmp_path / "site", "texts_export", code, exporters)
+    command = [
+        sys.executable,
+        "-m",
+        "klue_beam",
+        "export",
+        undisturbed,
+        "--to",
+        "texts",
+        "--output",
+        tmp_path / "a.txt",
+    ]
+    subprocess.run(command, check=True, env=plugin_environment(package))
+    texts = klue_beam.open_dataset(undisturbed).rows(columns=["text"]).read_all()["text"].to_pylist()
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8").splitlines() == texts
