@@ -25,11 +25,18 @@ class Source:
       path: the path as given (after globs and folders were opened up); it is the `source` column of every row.
       size_bytes: size on disk.
       version: what tells that it changed: modification time in ns, or an etag.
+      location: where it lies, an absolute path or an address, whatever the working directory is; empty for `path`.
     """
 
     path: str
     size_bytes: int
     version: str
+    location: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def address(self) -> str:
+        """What it is opened by."""
+        return self.location or self.path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class SourceRange:
         byte of a record, or the end of the file), row groups of a Parquet file, 0 for a compressed file.
       end: where it ends (exclusive), same unit; -1 for a stream that cannot be cut (a compressed file): to its end.
       first_record: `record_index` of its first record.
+      location: as in Source.
     """
 
     source: str
@@ -50,6 +58,12 @@ class SourceRange:
     begin: int
     end: int
     first_record: int
+    location: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def address(self) -> str:
+        """What its source is opened by."""
+        return self.location or self.source
 
     @property
     def is_stream(self) -> bool:
@@ -108,7 +122,7 @@ class Plan:
     def sources(self) -> tuple[Source, ...]:
         """The sources as they stood when they were planned, in the order of their shards."""
         parts = (part for shard in self.shards for part in shard.ranges)
-        found = {part.source: Source(part.source, part.size_bytes, part.version) for part in parts}
+        found = {part.source: Source(part.source, part.size_bytes, part.version, part.location) for part in parts}
         return tuple(found.values())
 
 

@@ -1,11 +1,10 @@
 """The format of inputs, told by the names of their files."""
 
-import contextlib
 from collections.abc import Iterable
 
 from klue_beam.schemas.config import require
 from klue_beam.schemas.registry import FORMATS
-from klue_beam.transforms.plan.sources import find_sources
+from klue_beam.transforms.base.stores.finding import find_files, require_readable
 
 
 def format_of(path: str) -> str | None:
@@ -23,17 +22,16 @@ def _list_suffixes() -> str:
 
 def _matches(named: str) -> list[str]:
     """Give the files that an input matches, whatever their format."""
-    matches: dict[str, None] = {}
-    for input_format in FORMATS:
-        with contextlib.suppress(ValueError):  # a folder without files of this format
-            matches.update((source.path, None) for source in find_sources([named], input_format))
+    matches = [file.path for file in find_files(named) if not file.in_folder or format_of(file.path) is not None]
+    for path in matches:
+        require_readable(path)
     require(
         bool(matches),
         "Each input must match at least one file",
         named,
         f"Check the path; of a folder, files ending in {_list_suffixes()} are read, compressed ones too.",
     )
-    return list(matches)
+    return matches
 
 
 def infer_format(inputs: Iterable[str]) -> str:

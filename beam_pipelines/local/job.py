@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from klue_beam.schemas.config import AUTO_PRECISION, AnnotateConfig, ModelConfig
 from klue_beam.schemas.shard import SUCCESS_FILE, Plan, Receipt, Shard
 from klue_beam.transforms.base.stores.base import DatasetInUseError, Store
+from klue_beam.transforms.base.stores.finding import is_inside
 from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.plan.cuts import PlanProgress
 from klue_beam.transforms.plan.dataset import Dataset
@@ -84,7 +85,17 @@ def plan_job(
         plan = make_plan(inputs, dataclasses.replace(config, model=_settle(config.model, device)), progress)
     else:
         plan = extend_plan(stored, inputs, config, receipts, progress)
+    _refuse_own_files(dataset, plan)
     return Job(dataset, plan, version, plan == stored, AnnotateConfig.from_dict(plan.config), receipts)
+
+
+def _refuse_own_files(dataset: str, plan: Plan) -> None:
+    for source in plan.sources:
+        if is_inside(source.address, dataset):
+            raise ValueError(
+                f"An input must not lie in the dataset that is written, got {source.path!r} in {dataset!r}. Choose "
+                "another --output."
+            )
 
 
 def _settle(config: ModelConfig, device: str) -> ModelConfig:

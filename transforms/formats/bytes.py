@@ -36,7 +36,7 @@ def check_unchanged(planned: SourceRange) -> None:
       SourceChangedError: if its size or its modification time is another.
       OSError: if it is gone.
     """
-    found = stat_source(planned.source)
+    found = stat_source(planned.address)
     if (found.size_bytes, found.version) != (planned.size_bytes, planned.version):
         raise SourceChangedError(
             f"A source must stay as it was planned ({planned.size_bytes} bytes, version {planned.version}), got "

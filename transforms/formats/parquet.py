@@ -38,7 +38,7 @@ class ParquetFormat(Format):
 
     def cut(self, source: Source, config: ReadConfig, progress: ScanProgress) -> Sequence[Cut]:  # noqa: ARG002  another format needs it
         """Cut into runs of row groups of about `shard_bytes` uncompressed; a file without any is one run."""
-        with _open(source.path) as file:
+        with _open(source.address) as file:
             groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
             sizes = [(group.num_rows, group.total_byte_size) for group in groups]
         cuts, begin, first_record, rows, size_bytes = [], 0, 0, 0, 0
@@ -55,7 +55,7 @@ class ParquetFormat(Format):
 
     def amount(self, part: SourceRange) -> int:
         """Tell how many rows the footer counts."""
-        with _open(part.source) as file:
+        with _open(part.address) as file:
             return sum(file.metadata.row_group(group).num_rows for group in range(part.begin, part.end))
 
 
@@ -107,7 +107,7 @@ class RowReader(RangeReader):
 
         The stored bytes, not the values: so the hash does not depend on how a library decodes them.
         """
-        path, sha256 = self._part.source, hashlib.sha256()
+        path, sha256 = self._part.address, hashlib.sha256()
         with _open(path) as file:
             groups = [file.metadata.row_group(group) for group in range(self._part.begin, self._part.end)]
             columns = [group.column(index) for group in groups for index in range(group.num_columns)]
@@ -118,7 +118,7 @@ class RowReader(RangeReader):
         return sha256.hexdigest()
 
     def _read_pieces(self) -> Iterator[Rows]:
-        with _open(self._part.source) as file:
+        with _open(self._part.address) as file:
             for group in range(self._part.begin, self._part.end):
                 given, reason = 0, "broken Parquet page: fewer rows than its footer counts"
                 try:

@@ -26,7 +26,7 @@ class ByteReader(RangeReader):
     def __init__(self, made_by: "ByteFormat", part: SourceRange, config: ReadConfig) -> None:
         self.record_index = part.first_record
         self._format, self._part, self._config = made_by, part, config
-        self._window = ByteWindow(read_blocks(part.source, part.begin, part.end), part.begin)
+        self._window = ByteWindow(read_blocks(part.address, part.begin, part.end), part.begin)
         self._records = made_by.records(self._window, config)
         self._tail: Record | None = None
 
@@ -144,14 +144,14 @@ class ByteFormat(Format):
             return [Cut(0, source.size_bytes, 0)]
         if not self.is_cut:
             return [Cut(0, -1, 0)]
-        blocks = _watch(read_blocks(source.path, 0, source.size_bytes), progress)
+        blocks = _watch(read_blocks(source.address, 0, source.size_bytes), progress)
         if self.is_by_line(config):
             cuts = cut_at_lines(blocks, source.size_bytes, config.shard_bytes)
         else:
             records = enumerate(self.records(ByteWindow(blocks), config))
             begins = ((record.begin, index) for index, record in records)
             cuts = cut_at_records(begins, source.size_bytes, config.shard_bytes)
-        check_unchanged(SourceRange(source.path, source.size_bytes, source.version, 0, 0, 0))
+        check_unchanged(SourceRange(source.path, source.size_bytes, source.version, 0, 0, 0, source.location))
         return cuts
 
     def open(self, part: SourceRange, config: ReadConfig) -> ByteReader:

@@ -26,8 +26,9 @@ def renew_versions(plan: Plan, found: Sequence[Source], config: ReadConfig, rece
       ValueError: naming every source that changed.
       OSError: if a source cannot be read.
     """
-    known = {same_file_key(source.path): source for source in plan.sources}
-    pairs = [(known[same_file_key(source.path)], source) for source in found if same_file_key(source.path) in known]
+    known = {same_file_key(source.address): source for source in plan.sources}
+    keys = [(same_file_key(source.address), source) for source in found]
+    pairs = [(known[key], source) for key, source in keys if key in known]
     changed = [
         f"{now.path!r} (was {planned.size_bytes} bytes, is {now.size_bytes})"
         for planned, now in pairs

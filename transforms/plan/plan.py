@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from klue_beam.schemas.config import AUTO_PRECISION, AnnotateConfig, hash_config, require_same_config
 from klue_beam.schemas.shard import PLAN_FILE, Plan, Receipt, Shard, SourceRange
 from klue_beam.transforms.base.stores.base import DatasetInUseError
-from klue_beam.transforms.base.stores.finding import same_file_key
+from klue_beam.transforms.base.stores.finding import absolute_address, follow_dataset
 from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.plan.changes import renew_versions
 from klue_beam.transforms.plan.cuts import PlanProgress, make_shards
-from klue_beam.transforms.plan.sources import find_sources
+from klue_beam.transforms.plan.sources import find_sources, new_sources
 
 PLAN_SCHEMA: Final = pa.schema(
     [
@@ -26,12 +26,15 @@ PLAN_SCHEMA: Final = pa.schema(
         pa.field("begin", pa.int64(), nullable=False),
         pa.field("end", pa.int64(), nullable=False),
         pa.field("first_record", pa.int64(), nullable=False),
+        pa.field("location", pa.string()),
     ]
 )
-"""One row a range of a shard, with its source as planned. The configuration and its hash are the schema's metadata."""
+"""One row a range of a shard, with its source as planned, and where that lay. The configuration, its hash and where the
+dataset lay are the schema's metadata."""
 
 CONFIG_KEY: Final = b"klue_beam.config"
 CONFIG_HASH_KEY: Final = b"klue_beam.config_hash"
+ADDRESS_KEY: Final = b"klue_beam.address"
 
 
 def make_plan(inputs: Sequence[str], config: AnnotateConfig, progress: PlanProgress | None = None) -> Plan:
@@ -66,7 +69,8 @@ def extend_plan(
 ) -> Plan:
     """Add to a plan the inputs that it does not know; what it has keeps its place and its shard ids.
 
-    A planned source that `inputs` leaves out stays. One that has another modification time, but is cut as before and
+    A source is known by the file that it is, wherever the command is called and by whatever name. A planned source that
+    `inputs` leaves out stays. One that has another modification time, but is cut as before and
     whose committed parts hash as before, takes its new version.
 
     Args:
@@ -83,11 +87,9 @@ def extend_plan(
         settled = AnnotateConfig.from_dict(plan.config).model.precision
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, precision=settled))
     require_same_config(plan.config, config)
-    known = {same_file_key(source.path) for source in plan.sources}
     found = find_sources(inputs, config.read.input_format)
     plan = renew_versions(plan, found, config.read, receipts)
-    added = [source for source in found if same_file_key(source.path) not in known]
-    shards = make_shards(added, config.read, len(plan.shards), progress)
+    shards = make_shards(new_sources(found, plan.sources), config.read, len(plan.shards), progress)
     return Plan((*plan.shards, *shards), plan.config, plan.config_hash)
 
 
@@ -107,7 +109,8 @@ def save_plan(dataset: str, plan: Plan, version: str | None = None) -> str:
       DatasetInUseError: if another plan is there by now.
       OSError: if it cannot be written.
     """
-    store, content = open_store(dataset), _to_bytes(plan)
+    store = open_store(dataset)
+    content = _to_bytes(plan, absolute_address(dataset))
     is_put = store.put_if_absent(PLAN_FILE, content) if version is None else store.replace(PLAN_FILE, content, version)
     stored = store.stat(PLAN_FILE)
     if stored is None or not (is_put or store.read(PLAN_FILE) == content):
@@ -124,23 +127,27 @@ def plan_version(dataset: str) -> str | None:
     return None if stored is None else stored.version
 
 
-def _to_bytes(plan: Plan) -> bytes:
+def _to_bytes(plan: Plan, address: str) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(_to_table(plan), sink, compression="zstd")
+    pq.write_table(_to_table(plan, address), sink, compression="zstd")
     content: bytes = sink.getvalue().to_pybytes()
     return content
 
 
-def _to_table(plan: Plan) -> pa.Table:
+def _to_table(plan: Plan, address: str) -> pa.Table:
     rows = [(shard.shard_id, *dataclasses.astuple(part)) for shard in plan.shards for part in shard.ranges]
     columns = zip(*rows, strict=True) if rows else [()] * len(PLAN_SCHEMA)
     arrays = [pa.array(list(column), field.type) for column, field in zip(columns, PLAN_SCHEMA, strict=True)]
     config = json.dumps(plan.config, ensure_ascii=False, sort_keys=True).encode()
-    return pa.table(arrays, schema=PLAN_SCHEMA.with_metadata({CONFIG_KEY: config, CONFIG_HASH_KEY: plan.config_hash}))
+    metadata = {CONFIG_KEY: config, CONFIG_HASH_KEY: plan.config_hash, ADDRESS_KEY: address}
+    return pa.table(arrays, schema=PLAN_SCHEMA.with_metadata(metadata))
 
 
 def load_plan(dataset: str) -> Plan:
     """Load a dataset's plan.
+
+    Where the dataset was moved, its sources are looked for where they stand to it as they did, then where they were. A
+    plan of 0.1.0 does not say where they were: there a relative path is of the working directory.
 
     Raises:
       FileNotFoundError: if the folder has none.
@@ -156,7 +163,10 @@ def load_plan(dataset: str) -> Plan:
         ) from error
     try:
         table = pq.read_table(pa.BufferReader(content))
+        if "location" not in table.column_names:  # of 0.1.0
+            table = table.append_column(PLAN_SCHEMA.field("location"), pa.nulls(table.num_rows, pa.string()))
         table = table.select(PLAN_SCHEMA.names)
+        planned_at = table.schema.metadata.get(ADDRESS_KEY, b"").decode()
         config = json.loads(table.schema.metadata[CONFIG_KEY])
         config_hash = table.schema.metadata[CONFIG_HASH_KEY].decode()
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
@@ -165,7 +175,11 @@ def load_plan(dataset: str) -> Plan:
             "only be made anew in another folder."
         ) from error
     columns = (table.column(name).to_pylist() for name in PLAN_SCHEMA.names)
+    places: dict[str, str] = {}  # asked for once a source
     shards: dict[int, list[SourceRange]] = {}
-    for shard_id, *part in zip(*columns, strict=True):
-        shards.setdefault(shard_id, []).append(SourceRange(*part))
+    for shard_id, source, *place, location in zip(*columns, strict=True):
+        if source not in places:
+            where = location or absolute_address(source)
+            places[source] = follow_dataset(where, planned_at, absolute_address(dataset)) if location else where
+        shards.setdefault(shard_id, []).append(SourceRange(source, *place, places[source]))
     return Plan(tuple(Shard(shard_id, tuple(ranges)) for shard_id, ranges in shards.items()), config, config_hash)

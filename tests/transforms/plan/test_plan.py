@@ -200,13 +200,13 @@ def test_a_stored_plan_comes_back(corpus: Path, tmp_path: Path) -> None:
     """The same plan, and the same bytes for the same plan; nothing is left in _attempts."""
     config = AnnotateConfig(read=ReadConfig(shard_bytes=1), model=ModelConfig(tasks=("ner", "dp"), precision="bf16"))
     plan = make_plan([str(corpus)], config)
-    stored = []
-    for name in ("one", "two"):
-        dataset = tmp_path / name
+    stored, dataset = [], tmp_path / "out"
+    for _ in range(2):
         save_plan(str(dataset), plan)
         assert load_plan(str(dataset)) == plan
         assert list((dataset / ATTEMPTS_DIR).iterdir()) == []
         stored.append((dataset / PLAN_FILE).read_bytes())
+        (dataset / PLAN_FILE).unlink()
     assert stored[0] == stored[1]
     assert AnnotateConfig.from_dict(plan.config) == config
     assert plan.config_hash == hash_config(config.to_dict())
