@@ -32,8 +32,9 @@ class StreamBreakError(Exception):
 
     Attributes:
       good_bytes: so many unpacked bytes, from the first one on, are good as far as the file can tell. Of a file that is
-        cut short that is all that was unpacked; of one that is damaged what its whole parts hold, whose checksums held
-        (a Zstandard frame may have none), since the damage can lie anywhere in the part that fails.
+        cut short that is all that was unpacked; damage that makes a part run on to the file's end looks the same. Of
+        one that is damaged it is what its whole parts hold, whose checksums held (a Zstandard frame may have none),
+        since the damage can lie anywhere in the part that fails.
     """
 
     def __init__(self, reason: str, good_bytes: int = 0) -> None:

@@ -77,7 +77,8 @@ def test_a_changed_byte_is_a_break_or_changes_nothing(suffix: str, data: st.Data
     packed[place] ^= data.draw(st.integers(1, 255))
     found, stream_break = unpack(suffix, bytes(packed))
     assert stream_break is not None or found == FIRST + SECOND + THIRD
-    if stream_break is not None:
+    # Damage can make a part run on to the file's end, and then nothing tells it from a file that is cut short.
+    if stream_break is not None and "the file ends within" not in str(stream_break):
         good = stream_break.good_bytes
         assert found[:good] == (FIRST + SECOND + THIRD)[:good]
 
