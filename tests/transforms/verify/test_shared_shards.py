@@ -1,5 +1,6 @@
 """Datasets of small files that share a shard, and of cleaned texts: whole ones pass, and what is wrong is named."""
 
+import gzip
 import json
 import re
 import shutil
@@ -47,10 +48,15 @@ def make(folder):
     for number, text in enumerate(TEXTS):
         broken = b"\xff\n" if number == 3 else b""
         (folder / f"{number}.txt").write_bytes(text.encode() + broken)
+    return annotate_files(folder, len(TEXTS))
+
+
+def annotate_files(folder, n_files):
+    """Annotate all files of a folder as the driver does, but for the engine."""
     out = folder / "out"
-    job = open_job(plan_job(str(out), [str(folder / "*.txt")], CONFIG))
+    job = open_job(plan_job(str(out), [str(folder / "*.txt*")], CONFIG))
     (shard,) = job.pending
-    assert len(shard.ranges) == 5
+    assert len(shard.ranges) == n_files
     chunks = [annotate(chunk) for chunk in read_shard(shard, CONFIG.read)]
     assert len(chunks) > 1
     footer = provenance(CONFIG, job.plan.config_hash)
@@ -74,6 +80,18 @@ def test_a_dataset_of_small_files_is_whole_and_every_record_is_counted_again(tmp
     assert receipt.counts["dropped_documents"] == 2
     assert receipt.counts["dropped:min_length: fewer than 4 characters"] == 2
     assert [part.source[-5:] for part in receipt.covered] == [f"{number}.txt" for number in range(5)]
+
+
+def test_a_small_compressed_file_that_breaks_off_is_told_and_the_dataset_whole(tmp_path):
+    (tmp_path / "2.txt.gz").write_bytes(gzip.compress("한 문장이다.\n".encode() * 50)[:-8])
+    for name in ("1.txt", "3.txt"):
+        (tmp_path / name).write_text("글이다.\n글이다.\n")
+    out, receipt = annotate_files(tmp_path, 3)
+    assert [part.end_record for part in receipt.covered] == [2, 50, 2]
+    assert (receipt.counts["rejects"], receipt.counts["rejected_records"]) == (1, 0)
+    report = verify(out)
+    assert report.faults == []
+    assert report.counts["recounted_records"] == 54
 
 
 def test_one_file_that_says_something_else_now_is_named(dataset):
