@@ -1,6 +1,7 @@
 """Each room imports only from itself and the rooms before it in ROOMS; no modules import each other in a ring."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -112,3 +113,21 @@ def test_schemas_import_pyarrow_and_the_standard_library_only() -> None:
 def test_an_import_inside_a_function_is_seen() -> None:
     source = "def late():\n    from klue_beam.schemas import shard\n    import pyarrow as pa\n"
     assert set(imported_modules(source)) == {"klue_beam.schemas", "klue_beam.schemas.shard", "pyarrow"}
+
+
+def test_the_architecture_names_the_rooms_in_their_order_and_files_that_are_there() -> None:
+    text = (CHECKOUT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `((?:schemas|transforms|beam_pipelines)[\w.]*)` \|", text, flags=re.MULTILINE)
+    assert tuple(named) == ROOMS
+    paths = re.findall(r"`((?:schemas|transforms|beam_pipelines|benchmarks|tests)/[\w/.]+)`", text)
+    assert len(paths) > 5
+    assert not [path for path in paths if not (CHECKOUT / path).exists()]
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = []
+    for document in (*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            if not (document.parent / link).exists():
+                broken.append(f"{document.name}: {link}")
+    assert broken == []
