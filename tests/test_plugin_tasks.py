@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.plugins import install_plugin, plugin_environment
 from tests.tiny_models import tiny_checkpoint
@@ -56,6 +57,7 @@ def write_rows(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_fifth_task_is_one_file(tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "rows.jsonl")
     entry_points = {"klue_beam.tasks": {"sentiment": "my_sentiment:TASK"}}

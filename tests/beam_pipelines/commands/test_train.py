@@ -61,6 +61,7 @@ def losses(folder: Path) -> dict[str, list[float]]:
     return found
 
 
+@pytest.mark.slow
 def test_training_lowers_every_loss_and_the_model_annotates(
     base: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

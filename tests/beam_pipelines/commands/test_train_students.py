@@ -46,6 +46,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_student_comes_close_to_its_teacher(
     base: Path, data: dict[str, Path], documents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_student_comes_close_to_its_teacher(
     assert str(tmp_path) not in card
 
 
+@pytest.mark.slow
 def test_plain_sentences_teach_the_teachers_trees(
     base: Path, data: dict[str, Path], documents: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +102,7 @@ def share_of(found: list[tuple[int, str]], goal: list[tuple[int, str]]) -> float
     return sum(ours == theirs for ours, theirs in zip(found, goal, strict=True)) / len(goal)
 
 
+@pytest.mark.slow
 def test_raw_sentences_are_labelled_once(
     base: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
