@@ -75,7 +75,9 @@ class RelationTraining:
 class RelationByHand:
     """What labelled rows do not tell of relations; None leaves what is there."""
 
-    pair_context: int | None = option(None, "that a pair of entities sees on either side", metavar="TOKENS")
+    pair_context: int | None = option(
+        None, "what a pair of entities sees on either side; 0 for the whole sentence", metavar="TOKENS"
+    )
 
     def __post_init__(self) -> None:
         require(
