@@ -4,8 +4,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-GCP = ["apache-beam[gcp]>=2.77", "smart_open[gcs]>=7.0"]  # a hundred packages: for Dataflow and Google's stores alone
-AWS = ["apache-beam[aws]>=2.77", "smart_open[s3]>=7.0"]
+GCP = ["apache-beam[gcp]>=2.77"]  # a hundred packages, for Dataflow alone
+AWS = ["apache-beam[aws]>=2.77"]
 KIWI = ["kiwipiepy>=0.24"]
 KSS = [
     "kss>=6.0.6,<6.1",  # the splitter reaches into its modules
@@ -29,6 +29,7 @@ DEV = [
     "scikit-learn>=1.5",  # it, scipy and seqeval are what our own metrics are tested against
     "scipy>=1.14",
     "seqeval>=1.2.2",
+    "smart_open[zst]>=7.0",  # in benchmarks
     "types-PyYAML>=6.0",
 ]
 
@@ -58,7 +59,6 @@ setup(
         "pyarrow>=18",
         "rich>=13.9",
         "safetensors>=0.8",
-        "smart_open[zst]>=7.0",
         "tokenizers>=0.23.1",
         "torch>=2.10",
         "transformers>=5.0",

@@ -19,8 +19,23 @@ from klue_beam.transforms.annotate.sentences import ClassifyTopics as ClassifyTo
 from klue_beam.transforms.annotate.sentences import ExtractRelations as ExtractRelations
 from klue_beam.transforms.annotate.sentences import ParseDependencies as ParseDependencies
 from klue_beam.transforms.annotate.sentences import RecognizeEntities as RecognizeEntities
+from klue_beam.transforms.base.stores.base import Store as Store
+from klue_beam.transforms.clean.base import Cleaned as Cleaned
+from klue_beam.transforms.clean.base import Cleaner as Cleaner
+from klue_beam.transforms.clean.base import Drop as Drop
+from klue_beam.transforms.clean.base import TextCleaner as TextCleaner
+from klue_beam.transforms.clean.texts import CleanDocuments as CleanDocuments
+from klue_beam.transforms.clean.texts import CleanSentences as CleanSentences
+from klue_beam.transforms.export.base import Exporter as Exporter
 from klue_beam.transforms.export.base import export as export
+from klue_beam.transforms.formats.base import Document as Document
+from klue_beam.transforms.formats.base import Format as Format
+from klue_beam.transforms.formats.base import RecordError as RecordError
+from klue_beam.transforms.formats.records import ByteFormat as ByteFormat
+from klue_beam.transforms.formats.records import LineFormat as LineFormat
+from klue_beam.transforms.formats.records import decode_record as decode_record
 from klue_beam.transforms.models.engine.resolving import resolve_models as resolve_models
+from klue_beam.transforms.plan.dataset import Dataset as Dataset
 from klue_beam.transforms.plan.dataset import open_dataset as open_dataset
 from klue_beam.transforms.plan.plan import extend_plan as extend_plan
 from klue_beam.transforms.plan.plan import load_plan as load_plan
@@ -30,6 +45,8 @@ from klue_beam.transforms.read.shards import ReadShards as ReadShards
 from klue_beam.transforms.split.sentences import SplitSentences as SplitSentences
 from klue_beam.transforms.split.sentences import load_splitter as load_splitter
 from klue_beam.transforms.split.sentences import splitter_version as splitter_version
+from klue_beam.transforms.split.splitters.base import SplitterEntry as SplitterEntry
+from klue_beam.transforms.tasks.base import Task as Task
 from klue_beam.transforms.verify.dataset import verify as verify
 from klue_beam.transforms.write.sink import WriteAnnotations as WriteAnnotations
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -84,6 +85,58 @@ def test_each_folder_of_code_is_a_package(checkout: Path) -> None:
     """setup.py finds packages by their __init__.py: a folder without one would be left out of the distribution."""
     folders = {path.parent for room in ROOMS for path in (checkout / room).rglob("*.py")}
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+FAKE_PYTHON = """#!/bin/sh
+case "$1" in
+  -u) exec {python} "$@" ;;
+  -m) echo "$@" >>"{log}"
+      echo "Collecting torch==2.13.0"
+      echo "  Downloading torch-2.13.0-cp311-none-any.whl.metadata (31 kB)"
+      echo "Downloading torch-2.13.0-cp311-none-any.whl (190.5 MB)"
+      echo "Using cached idna-3.20-py3-none-any.whl (70 kB)"
+      echo "Using cached pyarrow-25.0.1-cp311-none-any.whl (42 MB)"
+      echo "Installing collected packages: torch, idna, pyarrow" ;;
+esac
+"""
+"""An environment's Python, in which everything can be imported and pip installs nothing."""
+
+
+@pytest.fixture
+def fake_environment(bare_checkout: Path, tmp_path: Path) -> Path:
+    """The file that pip's arguments are written to, in the checkout's environment."""
+    log = tmp_path / "pip.log"
+    python = bare_checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(FAKE_PYTHON.format(python=sys.executable, log=log), encoding="utf-8")
+    python.chmod(0o755)
+    return log
+
+
+def test_the_setup_says_what_it_installs_and_how_much(
+    bare_checkout: Path, fake_environment: Path, tmp_path: Path
+) -> None:
+    done = call_run_sh(bare_checkout, "setup", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[1:4] == [
+        "    1 packages,    190 MB: torch-2.13.0",
+        "    3 packages,    233 MB: pyarrow-25.0.1",
+        "  unpacking 3 packages",
+    ]
+    assert re.fullmatch(r"Done in \d+ seconds: \d+ MB in .*/a checkout/\.venv\.", lines[4])
+
+
+def test_the_setup_is_done_once_and_again_when_more_is_asked_for(
+    bare_checkout: Path, fake_environment: Path, tmp_path: Path
+) -> None:
+    """What was asked for once stays: an environment of the tests runs the sample, too."""
+    for extras in ([], [], ["kss"], ["kss"], []):
+        assert call_run_sh(bare_checkout, "setup", *extras, cwd=tmp_path).returncode == 0
+    (bare_checkout / "constraints.txt").write_text("torch==2.13.0\n", encoding="utf-8")
+    assert call_run_sh(bare_checkout, "setup", cwd=tmp_path).returncode == 0
+    asked = [line.rpartition("[")[2] for line in fake_environment.read_text().splitlines()]
+    assert asked == ["query]", "query,kss]", "query]"]
 
 
 def test_help_needs_no_environment_and_names_the_commands(bare_checkout: Path, tmp_path: Path) -> None:

@@ -36,6 +36,25 @@ ERRORS_ALLOWED: Final = 2
 WORKERS_TIMEOUT_SECONDS: Final = 600
 """How long a cluster may be without any worker: a busy machine can take minutes to start one anew."""
 
+DASK_SETTINGS: Final[Mapping[str, Any]] = {
+    # A paused worker would keep its shard for ever; one over the limit is better replaced.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    # On a busy machine a worker can take longer to start anew than the 15 seconds after which it would be given up.
+    "distributed.deploy.lost-worker-timeout": "1 day",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    # An hour of call stacks, which are deep here, would take a gigabyte in each worker.
+    "distributed.worker.profile.enabled": False,
+    # Dask looks after itself fifty times a second in each process: most of the 3.5 % of a core that a driver took.
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.worker.memory.monitor-interval": "1s",
+    # Nothing is kept on workers that could be copied or moved.
+    "distributed.scheduler.active-memory-manager.start": False,
+}
+"""Of clusters that are started here."""
+
 TICK_SECONDS: Final = 0.25
 TOPIC: Final = "klue-beam-progress"
 
@@ -246,25 +265,8 @@ def _end_cluster(cluster: LocalCluster) -> None:
 @contextlib.contextmanager
 def _local_client(workers: int, threads: int) -> Iterator[Client]:
     set_thread_variables(threads)
-    settings: dict[str, Any] = {
-        # A paused worker would keep its shard for ever; one over the limit is better replaced.
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.pause": False,
-        # On a busy machine a worker can take longer to start anew than the 15 seconds after which it would be given up.
-        "distributed.deploy.lost-worker-timeout": "1 day",
-        "distributed.admin.system-monitor.gil.enabled": False,
-        # An hour of call stacks, which are deep here, would take a gigabyte in each worker.
-        "distributed.worker.profile.enabled": False,
-        # Dask looks after itself fifty times a second in each process: most of the 3.5 % of a core that a driver took.
-        "distributed.admin.tick.interval": "1s",
-        "distributed.admin.system-monitor.interval": "10s",
-        "distributed.worker.memory.monitor-interval": "1s",
-        # Nothing is kept on workers that could be copied or moved.
-        "distributed.scheduler.active-memory-manager.start": False,
-    }
     logs = [logging.getLogger(f"distributed.{name}") for name in ("scheduler", "batched")]
-    with dask.config.set(settings), contextlib.ExitStack() as stack:
+    with dask.config.set(DASK_SETTINGS), contextlib.ExitStack() as stack:
         for log in logs:
             stack.callback(setattr, log, "disabled", log.disabled)
         with _shielded_from_interrupts():
