@@ -39,7 +39,12 @@ def cut_source(
       OSError: if it cannot be read.
     """
     cuts = FORMATS[config.input_format].cut(source, config, progress)
-    return [SourceRange(source.path, source.size_bytes, source.version, *cut, source.location) for cut in cuts]
+    return [
+        SourceRange(
+            source.path, source.size_bytes, source.version, cut.begin, cut.end, cut.first_record, source.location
+        )
+        for cut in cuts
+    ]
 
 
 def make_shards(

@@ -177,9 +177,10 @@ def load_plan(dataset: str) -> Plan:
     columns = (table.column(name).to_pylist() for name in PLAN_SCHEMA.names)
     places: dict[str, str] = {}  # asked for once a source
     shards: dict[int, list[SourceRange]] = {}
-    for shard_id, source, *place, location in zip(*columns, strict=True):
+    for shard_id, source, size_bytes, version, begin, end, first_record, location in zip(*columns, strict=True):
         if source not in places:
             where = location or absolute_address(source)
             places[source] = follow_dataset(where, planned_at, absolute_address(dataset)) if location else where
-        shards.setdefault(shard_id, []).append(SourceRange(source, *place, places[source]))
+        part = SourceRange(source, size_bytes, version, begin, end, first_record, places[source])
+        shards.setdefault(shard_id, []).append(part)
     return Plan(tuple(Shard(shard_id, tuple(ranges)) for shard_id, ranges in shards.items()), config, config_hash)
