@@ -27,7 +27,7 @@ from benchmarks.memory import BYTES_PER_MB
 from benchmarks.memory import measure as run_command
 from benchmarks.report import new_table, run_in_folder
 from benchmarks.samples import write_distinct
-from klue_beam.beam_pipelines.commands.base import parse_size_bytes
+from klue_beam.beam_pipelines.commands.values import parse_size_bytes
 
 SHARDS = 16
 """The smallest text is cut into so many shards for each worker, so that none waits long for the last of another."""

@@ -5,15 +5,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
-from klue_beam.beam_pipelines.commands.base import (
-    CommandParser,
-    add_fields,
-    load,
-    require_folder,
-    run_command,
-    whole_number,
-)
+from klue_beam.beam_pipelines.commands.base import CommandParser, load, require_folder, run_command
 from klue_beam.beam_pipelines.commands.options import add_dataset_arguments
+from klue_beam.beam_pipelines.commands.values import add_fields, whole_number
 from klue_beam.beam_pipelines.local.cluster import ClusterConfig
 from klue_beam.schemas.config import require
 from klue_beam.schemas.registry import STORES

@@ -3,15 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from klue_beam.beam_pipelines.commands.base import (
-    CommandParser,
-    add_fields,
-    check_files,
-    load,
-    read_fields,
-    run_command,
-    whole_number,
-)
+from klue_beam.beam_pipelines.commands.base import CommandParser, check_files, load, run_command
+from klue_beam.beam_pipelines.commands.values import add_fields, read_fields, whole_number
 from klue_beam.schemas.config import require
 from klue_beam.schemas.registry import TASKS
 

@@ -5,8 +5,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from klue_beam.beam_pipelines.commands.base import CommandParser, check_files, load, run_command, whole_number
+from klue_beam.beam_pipelines.commands.base import CommandParser, check_files, load, run_command
 from klue_beam.beam_pipelines.commands.options import add_model_arguments
+from klue_beam.beam_pipelines.commands.values import whole_number
 from klue_beam.schemas.config import PRECISIONS, require
 from klue_beam.schemas.registry import TASKS
 

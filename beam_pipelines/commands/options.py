@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from klue_beam.beam_pipelines.commands.base import add_fields, number, whole_number
+from klue_beam.beam_pipelines.commands.values import add_fields, number, whole_number
 from klue_beam.schemas.config import DEFAULT_MODEL, AnnotateConfig, ModelConfig, ReadConfig, require
 from klue_beam.schemas.registry import CLEANERS, TASKS
 from klue_beam.transforms.clean.steps import parse_steps

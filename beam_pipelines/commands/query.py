@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-from klue_beam.beam_pipelines.commands.base import OK, CommandParser, load, run_command, whole_number
+from klue_beam.beam_pipelines.commands.base import OK, CommandParser, load, run_command
+from klue_beam.beam_pipelines.commands.values import whole_number
 
 if TYPE_CHECKING:
     from klue_beam.transforms.report.queries import Query

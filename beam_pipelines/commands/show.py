@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from klue_beam.beam_pipelines.commands.base import OK, CommandParser, load, run_command, tell, whole_number
+from klue_beam.beam_pipelines.commands.base import OK, CommandParser, load, run_command, tell
+from klue_beam.beam_pipelines.commands.values import whole_number
 
 NAME: Final = "show"
 DEFAULT_LIMIT: Final = 10

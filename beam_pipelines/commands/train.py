@@ -4,17 +4,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from klue_beam.beam_pipelines.commands.base import (
-    CommandParser,
-    add_fields,
-    check_files,
-    load,
-    number,
-    read_fields,
-    require_folder,
-    run_command,
-    whole_number,
-)
+from klue_beam.beam_pipelines.commands.base import CommandParser, check_files, load, require_folder, run_command
+from klue_beam.beam_pipelines.commands.values import add_fields, number, read_fields, whole_number
 from klue_beam.schemas.config import DEVICES, require
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.training.config import TrainConfig

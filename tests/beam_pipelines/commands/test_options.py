@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klue_beam.beam_pipelines.commands.annotation_run import list_tasks
-from klue_beam.beam_pipelines.commands.base import parse_size_bytes
 from klue_beam.beam_pipelines.commands.beam import AnnotateOptions
 from klue_beam.beam_pipelines.commands.inputs import infer_format
 from klue_beam.beam_pipelines.commands.options import parse_tasks, to_config
+from klue_beam.beam_pipelines.commands.values import parse_size_bytes
 from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.registry import TASKS
 from tests.tiny_models import tiny_checkpoint
