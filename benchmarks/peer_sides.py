@@ -13,7 +13,7 @@ from benchmarks.beam_handlers import load_handler_class
 from benchmarks.peer_work import Pass, Work
 from benchmarks.random_checkpoints import Checkpoints
 from benchmarks.timing import Spent, now, time_call
-from klue_beam.beam_pipelines.local.driver import local_pipeline
+from klue_beam.beam_pipelines.graphs.pipelines import make_pipeline
 from klue_beam.schemas.dropped import DROPPED
 from klue_beam.schemas.reject import REJECT
 from klue_beam.schemas.shard import Chunk, ChunkKey, Shard, SourceRange, Tally
@@ -146,7 +146,7 @@ def _run_graph(build: Callable[[Any], None]) -> Outcome:
     """Run a graph on the runner of `klue-beam annotate`; `build` gets a collection of one element, its root."""
 
     def run() -> None:
-        with local_pipeline() as pipeline:
+        with make_pipeline() as pipeline:
             root = pipeline | beam.Create([None], reshuffle=False) | beam.Reshuffle()
             build(root | "StartClock" >> beam.Map(start_clock))
 
