@@ -4,7 +4,7 @@
 
 For each precision, on one thread: the rate of one bare product of the encoder's largest shape, its inputs at hand in
 the form that the kernel takes; the tokens a second that the encoder would reach if it did nothing but its linear layers
-at that rate; and those that it reaches over real sentences, packed by length, padding not counted.
+at that rate; and those that it reaches over real sentences, batched by length, padding not counted.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.engine.engine import encode_plain
 from klue_beam.transforms.models.nets.linear import PackedLinear, can_pack
 from klue_beam.transforms.models.nets.precision import apply_precision
-from klue_beam.transforms.models.text.batching import count_max_pieces, pack_by_length
+from klue_beam.transforms.models.text.batching import batch_by_length, count_max_pieces
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.training.forward import encode_batch, run_encoder
 
 TOKENS: Final = 2048
-"""Tokens of the bare product, and of a packed batch."""
+"""Tokens of the bare product, and of a batch."""
 
 REPEATS: Final = 20
 
@@ -69,9 +69,9 @@ def linear_flops_per_token(encoder: nn.Module) -> int:
 
 
 def tokens_per_second(model: MultiTaskModel, tokenizer: TextTokenizer, texts: Sequence[str]) -> float:
-    """Run the encoder over texts, packed as the engine packs them; the best of three times, after one to warm up."""
+    """Run the encoder over texts, batched as the engine batches them; the best of three times, after one to warm up."""
     lengths = tokenizer.encode(texts).pieces.lengths + tokenizer.n_special
-    batches = [encode_batch([texts[i] for i in index], tokenizer)[1] for index in pack_by_length(lengths, TOKENS)]
+    batches = [encode_batch([texts[i] for i in index], tokenizer)[1] for index in batch_by_length(lengths, TOKENS)]
 
     def run() -> None:
         for inputs in batches:

@@ -1,5 +1,6 @@
 """Tiny random checkpoints of other people's kinds: four encoders, three tokenizers, KLUE-baseline's parser."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,23 @@ def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     )
 
 
-def wordpiece() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+def wordpiece(vocab_size: int = 250) -> PreTrainedTokenizerFast:
+    """The commonest parts of the words of SENTENCES; the library's own trainer gives other ones each time."""
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words = [word for sentence in SENTENCES for word, _ in splitter.pre_tokenize_str(sentence)]
+    counts = Counter(
+        f"{'##' if begin else ''}{word[begin : begin + length]}"
+        for word in words
+        for length in (1, 2, 3)
+        for begin in range(len(word) - length + 1)
+    )
+    singles = {f"{mark}{char}" for word in words for char in word for mark in ("", "##")}
+    longer = sorted(counts.keys() - singles, key=lambda piece: (-counts[piece], piece))
+    pieces = [*SPECIAL, *sorted(singles), *longer]
+    vocabulary = {piece: number for number, piece in enumerate(pieces[: max(vocab_size, len(SPECIAL) + len(singles))])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=250, special_tokens=list(SPECIAL)))
+    tokenizer.pre_tokenizer = splitter
     return wrap(tokenizer)
 
 

@@ -23,23 +23,24 @@ from klue_beam.transforms.tasks.base import Task
 from klue_beam.transforms.tasks.findings import Findings
 from klue_beam.transforms.tasks.output import annotated_schema, list_flags, needs_of, require_needs
 
-MAX_PASS_BYTES: Final = 512 << 10
+PASS_BYTES: Final = 512 << 10
 """So much text goes through the engines at once, four times a chunk's usual size. A chunk never cuts a document, but
 what a model keeps of all the sentences of a book would fill the memory."""
 
 
 def annotate(
-    rows: pa.RecordBatch, engines: Sequence[Engine], *, keep_metadata: bool = False
+    rows: pa.RecordBatch, engines: Sequence[Engine], *, keep_metadata: bool = False, pass_bytes: int = PASS_BYTES
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Annotate sentences with every task of the engines.
 
-    Identical sentences of a pass (MAX_PASS_BYTES) are annotated once. A sentence on which a model fails keeps its row,
+    Identical sentences of a pass are annotated once. A sentence on which a model fails keeps its row,
     without that model's columns and with a flag, and is named with the reason in the rejects.
 
     Args:
       rows: batch of SENTENCE, possibly with columns of tasks that ran before.
       engines: from `load_engines`, in its order; what their tasks need of others, an engine before or a column gives.
       keep_metadata: whether the column `metadata` stays.
+      pass_bytes: so much text, in bytes, goes through the engines at once; the rows do not depend on it.
 
     Returns:
       The rows with the tasks' columns in the order of TASKS, and a batch of REJECT.
@@ -53,15 +54,15 @@ def annotate(
             "`keep_metadata` must be given to every transform of a chain, got rows without the column `metadata`. "
             "Give it to the transforms before this one, too."
         )
-    parts = [_annotate_pass(part, engines, keep_metadata) for part in _cut_passes(rows)]
+    parts = [_annotate_pass(part, engines, keep_metadata) for part in _cut_passes(rows, pass_bytes)]
     annotated, rejects = (pa.concat_batches(batches) for batches in zip(*parts, strict=True))
     return annotated, rejects
 
 
-def _cut_passes(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Cut rows so that each part but for its last sentence has MAX_PASS_BYTES of text at most; no rows are one part."""
+def _cut_passes(rows: pa.RecordBatch, pass_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Cut rows so that each part but for its last sentence has `pass_bytes` of text at most; no rows are one part."""
     ends = np.cumsum(pc.binary_length(rows.column("text")).to_numpy(), dtype=np.int64)
-    cuts = np.flatnonzero(np.diff(ends // MAX_PASS_BYTES)) + 1
+    cuts = np.flatnonzero(np.diff(ends // pass_bytes)) + 1
     for begin, end in itertools.pairwise([0, *cuts.tolist(), rows.num_rows]):
         yield rows.slice(begin, end - begin)
 

@@ -36,7 +36,7 @@ class Work:
       n_prefix: special tokens before the first piece of a unit.
       found: by task, what it found, of the tasks that ran before and of those that another engine ran.
       failures: by text, the reason for each on which the model failed so far.
-      run_packed: runs items of given lengths in batches, see `run_items`.
+      run_batches: runs items of given lengths in batches, see `run_items`.
     """
 
     n_texts: int
@@ -46,7 +46,7 @@ class Work:
     n_prefix: int
     found: Mapping[str, Any]
     failures: dict[int, str]
-    run_packed: Callable[[Ints, Forward, "Callable[[Work, EncoderPass], None]"], Mapping[int, str]] | None = None
+    run_batches: Callable[[Ints, Forward, "Callable[[Work, EncoderPass], None]"], Mapping[int, str]] | None = None
 
     def failed(self) -> Bools:
         """Tell on which texts the model failed so far. Shape: (n_texts,)."""
@@ -75,9 +75,9 @@ class Work:
         Raises:
           RuntimeError: if every item fails, and the plain sentence too.
         """
-        if self.run_packed is None:
+        if self.run_batches is None:
             raise RuntimeError("Only an engine with an encoder runs further items.")
-        failed = self.run_packed(lengths, forward, try_plain)
+        failed = self.run_batches(lengths, forward, try_plain)
         self.failures.update({int(owner[item]): reason for item, reason in failed.items()})
 
 

@@ -12,7 +12,7 @@ from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.base.codepoints import Ints
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
-from klue_beam.transforms.models.text.batching import count_max_pieces, pack_by_length
+from klue_beam.transforms.models.text.batching import batch_by_length, count_max_pieces
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from klue_beam.transforms.tasks.learning import IGNORE, Objective
 from klue_beam.transforms.training.finding import find
@@ -109,7 +109,7 @@ def collect_outputs(
     lengths = tokenizer.encode([objective.texts[i] for i in index]).pieces.lengths + tokenizer.n_special
     found: dict[str, list[tuple[Tensor, Tensor]]] = {}
     with torch.inference_mode():
-        for batch in pack_by_length(lengths, batch_tokens):
+        for batch in batch_by_length(lengths, batch_tokens):
             for name, output in run_objective(objective, model, tokenizer, index[batch]).items():
                 known = output.labels != IGNORE
                 found.setdefault(name, []).append((output.logits[known], output.labels[known]))

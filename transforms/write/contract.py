@@ -17,7 +17,6 @@ from klue_beam.transforms.tasks.base import Task
 from klue_beam.transforms.tasks.checking import (
     ContractError,
     RowChecker,
-    count_items,
     flatten,
     is_in,
     read_bools,
@@ -127,8 +126,12 @@ def _check_column(checker: RowChecker, task: Task) -> None:
     """Check that what is null in a task's column is explained, that nothing inside is null, and every label."""
     name = task.field.name
     column = checker.rows.column(name)
-    unexplained = read_bools(column.is_null()) & (count_items(checker.rows.column("flags")) == 0)
-    checker.refuse(unexplained, f"`{name}` is null and no flag says why")
+    row, flags = flatten(checker.rows.column("flags"))
+    # Where what a task reads is not known, neither is what it would have found.
+    members = (task, *(TASKS[need] for need in task.needs))
+    explaining = is_in(flags, [flag.name for member in members for flag in member.flags if flag.is_absent])
+    explained = np.bincount(row[explaining], minlength=len(column)) > 0
+    checker.refuse(read_bools(column.is_null()) & ~explained, f"`{name}` is null and no flag of {task.name} says why")
     if pa.types.is_list(column.type):
         owner, items = flatten(column)
     else:

@@ -392,14 +392,13 @@ def test_flags_come_in_one_order(engines: list[Engine]) -> None:
     assert rows.column("flags").to_pylist() == [["splitter_fallback"]]
 
 
-def test_rows_of_a_long_document_go_through_in_parts(engines: list[Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_a_long_document_go_through_in_parts(engines: list[Engine]) -> None:
     """Whether a batch is one pass or many, a sentence longer than a pass among them, the rows are the same."""
     rows = make_rows([*TEXTS, *reversed(TEXTS)])
     whole, _ = annotate(rows, engines)
     sizes: list[int] = []
     for size in (1 << 30, 200, 1):
-        monkeypatch.setattr("klue_beam.transforms.annotate.sentences.MAX_PASS_BYTES", size)
-        parts, rejects = annotate(rows, engines)
+        parts, rejects = annotate(rows, engines, pass_bytes=size)
         assert_same(parts.to_pylist(), whole.to_pylist())
         assert rejects.num_rows == 0
         sizes.append(parts.num_rows)

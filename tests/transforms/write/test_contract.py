@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klue_beam.transforms.tasks.output import annotated_schema
@@ -28,11 +28,13 @@ def check(annotated, *rows):
     check_rows(batch(annotated, *rows), annotated.SCHEMA, "Shard 3 (뉴스.txt), segment 0")
 
 
+@settings(deadline=None)
 @given(st.lists(with_text, max_size=6))
 def test_rows_that_keep_the_contract_pass_whatever_their_text(annotated, texts):
     check(annotated, *(annotated.row(record, text) for record, text in enumerate(texts)))
 
 
+@settings(deadline=None)
 @given(st.lists(with_text, min_size=2, max_size=6), st.integers(0, 5), st.integers(1, 5))
 def test_a_slice_is_checked_as_the_rows_that_it_shows(annotated, texts, offset, length):
     rows = batch(annotated, *(annotated.row(record, text) for record, text in enumerate(texts)))
@@ -97,8 +99,8 @@ VIOLATIONS = {
     "sentence index": (lambda a: {"sentence_index": 1}, "`sentence_index` must be 0, got 1"),
     "unknown flag": (lambda a: {"flags": ["tired"]}, "`flags` holds 'tired', which is no flag"),
     "null flag": (lambda a: {"flags": [None]}, "`flags` holds None, which is no flag"),
-    "unexplained null topic": (lambda a: {"topic": None}, "`topic` is null and no flag says why"),
-    "unexplained null tree": (lambda a: {"dependencies": None}, "`dependencies` is null and no flag says why"),
+    "unexplained null topic": (lambda a: {"topic": None}, "`topic` is null and no flag of tc says why"),
+    "unexplained null tree": (lambda a: {"dependencies": None}, "`dependencies` is null and no flag of dp says why"),
     "topic without score": (lambda a: {"topic": {"label": "사회", "score": None}}, "`topic` holds a null `score`"),
     "null entity": (lambda a: {"entities": [None], "relations": []}, "`entities` holds a null"),
     "empty topic": (lambda a: {"topic": {"label": "", "score": 1.0}}, "`topic` holds '', which is no label"),

@@ -20,7 +20,7 @@ from klue_beam.transforms.models.engine.engine import (
     fill_options,
     gather,
 )
-from klue_beam.transforms.models.engine.running import TokenBudget, run_packed
+from klue_beam.transforms.models.engine.running import TokenBudget, run_batches
 from klue_beam.transforms.models.nets.encoders import load_config, load_tokenizer
 from klue_beam.transforms.models.nets.precision import apply_precision
 from klue_beam.transforms.models.nets.tensors import to_tensor
@@ -187,7 +187,7 @@ class ClassifierEngine:
         units, listed = work.windows.units, self._annotator.list_units(work)
         lengths = (units.end - units.begin)[listed] + self.tokenizer.n_special
         with torch.inference_mode():
-            failed = run_packed(listed, lengths, self.budget, forward, self._try_plain)
+            failed = run_batches(listed, lengths, self.budget, forward, self._try_plain)
         work.failures.update({int(work.owner[unit]): reason for unit, reason in failed.items()})
         return gather(self.tasks, {self.tasks[0]: self._annotator.decode(kept, work)}, work)
 

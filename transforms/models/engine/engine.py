@@ -11,7 +11,7 @@ from torch import Tensor
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.base.codepoints import Bools, Ints
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
-from klue_beam.transforms.models.engine.running import TokenBudget, run_packed
+from klue_beam.transforms.models.engine.running import TokenBudget, run_batches
 from klue_beam.transforms.models.nets.tensors import to_tensor
 from klue_beam.transforms.models.text.batching import BATCH_COST_TOKENS, count_max_pieces, cut_windows
 from klue_beam.transforms.models.text.pieces import TextTokenizer, pad_units
@@ -127,7 +127,7 @@ class MultiTaskEngine:
         known = known or {}
         require_needs(self.tasks, known)
         work = lay_out_texts(texts, self.tokenizer, self.max_pieces)
-        work.run_packed = self._run_packed
+        work.run_batches = self._run_batches
         kept: dict[str, list[Any]] = {task: [] for task in self._annotators}
 
         def forward(index: Ints) -> None:
@@ -137,7 +137,7 @@ class MultiTaskEngine:
         units = work.windows.units
         lengths = units.end - units.begin + self.tokenizer.n_special
         with torch.inference_mode():
-            failed = self._run_packed(lengths, forward, _try_no_more)
+            failed = self._run_batches(lengths, forward, _try_no_more)
             work.failures.update({int(work.owner[unit]): reason for unit, reason in failed.items()})
             found: dict[str, Found] = {}
             for task, annotator in self._annotators.items():
@@ -146,7 +146,7 @@ class MultiTaskEngine:
                 found[task] = annotator.decode(kept[task], work)
         return gather(self.tasks, found, work)
 
-    def _run_packed(
+    def _run_batches(
         self, lengths: Ints, forward: Forward, try_plain: Callable[[Work, EncoderPass], None]
     ) -> Mapping[int, str]:
         """Run items in batches; `try_plain` tries more of a plain sentence than the encoder and the heads' forward."""
@@ -157,7 +157,7 @@ class MultiTaskEngine:
             self._run_heads(batch)
             try_plain(work, batch)
 
-        return run_packed(np.arange(len(lengths)), lengths, self.budget, forward, run_plain)
+        return run_batches(np.arange(len(lengths)), lengths, self.budget, forward, run_plain)
 
     def _forward(self, work: Work, index: Ints) -> Mapping[str, Any]:
         return self._run_heads(self._encode(work, index))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from klue_beam.transforms.base.codepoints import Ints
-from klue_beam.transforms.models.text.batching import BATCH_COST_TOKENS, pack_by_length
+from klue_beam.transforms.models.text.batching import BATCH_COST_TOKENS, batch_by_length
 
 MODEL_ERRORS: Final = (RuntimeError, ValueError, IndexError, FloatingPointError)
 """What a model raises on a sentence that it cannot take."""
@@ -19,7 +19,7 @@ class TokenBudget:
 
     Args:
       tokens: at most so many tokens, padding included.
-      batch_cost_tokens: as in `pack_by_length`.
+      batch_cost_tokens: as in `batch_by_length`.
 
     >>> budget = TokenBudget(4096)
     >>> budget.shrink(failed=3000)
@@ -30,9 +30,9 @@ class TokenBudget:
     def __init__(self, tokens: int, batch_cost_tokens: int = BATCH_COST_TOKENS["cpu"]) -> None:
         self.tokens, self.batch_cost_tokens = tokens, batch_cost_tokens
 
-    def pack(self, lengths: Ints) -> list[Ints]:
-        """Pack units of these lengths into batches, as `pack_by_length` does."""
-        return pack_by_length(lengths, self.tokens, self.batch_cost_tokens)
+    def batch(self, lengths: Ints) -> list[Ints]:
+        """Put units of these lengths into batches, as `batch_by_length` does."""
+        return batch_by_length(lengths, self.tokens, self.batch_cost_tokens)
 
     def shrink(self, failed: int) -> None:
         """Take at most half of what did not fit from now on."""
@@ -42,13 +42,13 @@ class TokenBudget:
         )
 
 
-def run_packed(
+def run_batches(
     units: Ints, lengths: Ints, budget: TokenBudget, forward: Callable[[Ints], None], try_plain: Callable[[], None]
 ) -> dict[int, str]:
     """Run units in batches of like length.
 
     A batch that fails is cut in two until the units that fail are alone. One that does not fit the device's memory
-    shrinks the budget, and what is left is packed anew; a unit that does not fit alone fails.
+    shrinks the budget, and what is left is batched anew; a unit that does not fit alone fails.
 
     Args:
       units: numbers of the units. Shape: (n_units,).
@@ -64,7 +64,7 @@ def run_packed(
       RuntimeError: if every unit failed and the plain sentence fails too: then the model is broken, not the text.
     """
     failures: dict[int, str] = {}
-    waiting = budget.pack(lengths)[::-1]
+    waiting = budget.batch(lengths)[::-1]
     while waiting:
         index = waiting.pop()
         error = _try(forward, units[index])
@@ -75,7 +75,7 @@ def run_packed(
         elif isinstance(error, torch.OutOfMemoryError):
             budget.shrink(failed=int(lengths[index].max()) * len(index))
             rest = np.concatenate([index, *waiting[::-1]])
-            waiting = [rest[batch] for batch in budget.pack(lengths[rest])[::-1]]
+            waiting = [rest[batch] for batch in budget.batch(lengths[rest])[::-1]]
         else:
             first, second = np.array_split(index, 2)
             waiting += [second, first]

@@ -12,7 +12,7 @@ from klue_beam.schemas.config import DEVICES, require
 from klue_beam.transforms.base.memory import bound_kernel_caches
 from klue_beam.transforms.models.nets.attention import attend_by_products, can_attend_by_products
 from klue_beam.transforms.models.nets.linear import DTYPES, Int8Linear, PackedLinear, RoundedLinear, can_pack
-from klue_beam.transforms.models.nets.unpadded import PackedEncoder, can_run_packed
+from klue_beam.transforms.models.nets.unpadded import UnpaddedEncoder, can_run_unpadded
 
 
 def choose_device(name: str, precision: str) -> torch.device:
@@ -61,7 +61,7 @@ def apply_precision(
       precision: `fp32`; `bf16`, fast where the processor or device has it; `int8`, see Int8Linear, on the CPU only.
       transformers: names of the parts whose linear layers are replaced: by Int8Linear, on a CPU that can by
         PackedLinear, elsewhere in bf16 by RoundedLinear. The small heads and all that is no product of matrices keep
-        fp32. In bf16 on a GPU an encoder that can becomes a PackedEncoder.
+        fp32. In bf16 on a GPU an encoder that can becomes a UnpaddedEncoder.
       device: where it will run; None for the CPU.
       heads: names of other parts with enough products to be worth it; beside int8 layers they keep fp32.
       plain: what an encoder takes, of a plain sentence, by which int8 tells the input channels with outliers; None to
@@ -81,10 +81,10 @@ def apply_precision(
     elif precision == "bf16":
         for name in transformers:
             part = getattr(model, name)
-            runs_packed = on_gpu and can_run_packed(part)
-            _pack_linear_layers(part, RoundedLinear, torch.bfloat16, _BEFORE_PACKED if runs_packed else ())
-            if runs_packed:
-                setattr(model, name, PackedEncoder(part))
+            runs_unpadded = on_gpu and can_run_unpadded(part)
+            _pack_linear_layers(part, RoundedLinear, torch.bfloat16, _BEFORE_UNPADDED if runs_unpadded else ())
+            if runs_unpadded:
+                setattr(model, name, UnpaddedEncoder(part))
         for name in heads:
             _pack_linear_layers(getattr(model, name), RoundedLinear, torch.bfloat16)
     return model
@@ -163,8 +163,8 @@ _BEFORE_GELU: Final = (
 _BEFORE_PRODUCT: Final = ("key", "value")
 """Names of the linear layers of an encoder of BERT's kind that attention multiplies as they are."""
 
-_BEFORE_PACKED: Final = ("query", *_BEFORE_PRODUCT)
-"""The same of attention in a PackedEncoder, which does not scale queries beforehand."""
+_BEFORE_UNPADDED: Final = ("query", *_BEFORE_PRODUCT)
+"""The same of attention in a UnpaddedEncoder, which does not scale queries beforehand."""
 
 
 def _pack_linear_layers(

@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from klue_beam.transforms.models.nets.attention import BERT_LIKE, can_attend_by_products
 
-IMPLEMENTATION: Final = "klue_beam_packed"
+IMPLEMENTATION: Final = "klue_beam_unpadded"
 """What transformers calls attention over sequences that lie end to end."""
 
 _HEAD_SIZE_STEP: Final = 8
@@ -24,8 +24,8 @@ _LEAST_CAPABILITY: Final = (8, 0)
 """Of a GPU that has the kernels: Ampere's and later ones."""
 
 
-def can_run_packed(encoder: Any) -> bool:
-    """Tell whether PackedEncoder can take a module: an encoder of BERT's kind; and a GPU, if any, has the kernels."""
+def can_run_unpadded(encoder: Any) -> bool:
+    """Tell whether UnpaddedEncoder can take a module: an encoder of BERT's kind; and a GPU, if any, has the kernels."""
     config = getattr(encoder, "config", None)
     if config is None or (torch.cuda.is_available() and torch.cuda.get_device_capability() < _LEAST_CAPABILITY):
         return False
@@ -35,14 +35,14 @@ def can_run_packed(encoder: Any) -> bool:
     return size % _HEAD_SIZE_STEP == 0 and size <= _MOST_HEAD_SIZE
 
 
-class PackedEncoder(nn.Module):
+class UnpaddedEncoder(nn.Module):
     """An encoder of BERT's kind, with its interface, that lays the sequences of a batch end to end.
 
     So padding takes no time in its layers, and attention goes over the tokens of each sequence alone: on a GPU by the
     kernels of FlashAttention, Dao, 2023, "FlashAttention-2", https://arxiv.org/abs/2307.08691
 
     Args:
-      encoder: one that `can_run_packed` takes; its attention is replaced, its pooler is run by this module. On a GPU
+      encoder: one that `can_run_unpadded` takes; its attention is replaced, its pooler is run by this module. On a GPU
         queries, keys and values must come out of its layers in bf16, as the kernels want them.
     """
 
@@ -122,7 +122,7 @@ def _pad(states: Tensor, where: Tensor, shape: Sequence[int]) -> Tensor:
     return padded.view(*shape, -1)
 
 
-def attend_packed(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, longest: int) -> Tensor:
+def attend_unpadded(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, longest: int) -> Tensor:
     """Attend within each of some sequences that lie end to end.
 
     Args:
@@ -155,4 +155,4 @@ def _attend_for_transformers(
     **_: Any,
 ) -> tuple[Tensor, None]:
     q, k, v = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
-    return attend_packed(q, k, v, cu_seq_lens_q, max_length_q).unsqueeze(0), None
+    return attend_unpadded(q, k, v, cu_seq_lens_q, max_length_q).unsqueeze(0), None

@@ -1,4 +1,4 @@
-"""Cutting long texts into windows, and packing units of like length to a token budget."""
+"""Cutting long texts into windows, and putting units of like length into batches."""
 
 import dataclasses
 from typing import Final
@@ -93,8 +93,8 @@ def cut_windows(encoded: EncodedTexts, max_pieces: int) -> Windows:
     return Windows(Units(text, begin, end), core_begin, core_end, counts[text] > 1)
 
 
-def pack_by_length(lengths: Ints, token_budget: int, batch_cost_tokens: int = BATCH_COST_TOKENS["cpu"]) -> list[Ints]:
-    """Pack units into batches of like length, so that each, padded, holds at most `token_budget` tokens.
+def batch_by_length(lengths: Ints, token_budget: int, batch_cost_tokens: int = BATCH_COST_TOKENS["cpu"]) -> list[Ints]:
+    """Put units into batches of like length, so that each, padded, holds at most `token_budget` tokens.
 
     Of all ways to cut the units, sorted by length, into such batches it takes the one that costs least, when a batch
     costs its tokens with the padding and `batch_cost_tokens` more.
@@ -105,14 +105,15 @@ def pack_by_length(lengths: Ints, token_budget: int, batch_cost_tokens: int = BA
       batch_cost_tokens: what a pass costs beside its tokens, in the time that so many tokens take.
 
     Returns:
-      For each batch the numbers of its units; ascending by length, ties in order, so the same input packs the same way.
+      For each batch the numbers of its units; ascending by length, ties in order, so that equal
+        inputs make equal batches.
 
-    >>> [batch.tolist() for batch in pack_by_length(np.array([9, 3, 4, 30]), 12)]
+    >>> [batch.tolist() for batch in batch_by_length(np.array([9, 3, 4, 30]), 12)]
     [[1, 2], [0], [3]]
     """
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
-    # cost[i] is the least cost of the first i units; begin[i] is where the last batch of that packing begins.
+    # cost[i] is the least cost of the first i units; begin[i] is where the last batch of these begins.
     cost = np.zeros(len(order) + 1)
     begin = np.zeros(len(order) + 1, dtype=np.int64)
     for i in range(1, len(order) + 1):

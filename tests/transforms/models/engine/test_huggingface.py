@@ -73,7 +73,7 @@ def plain_probabilities(folder: Path, auto: Any, text: str, *, rejoined: bool = 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_topics_are_those_of_the_plain_forward(tmp_path: Path, kind: str) -> None:
-    """For each architecture and tokenizer, batched and packed, label and score are transformers' own."""
+    """For each architecture and tokenizer, batched, label and score are transformers' own."""
     folder = save_checkpoint(tmp_path / "tc", kind, TOPICS, AutoModelForSequenceClassification)
     rows = run(TEXTS, tasks=("tc",), models={"tc": str(folder)})
     for row in rows:
@@ -408,7 +408,7 @@ def check_relations(row: dict[str, Any], model: Any, lower: torch.Tensor, offset
 
 
 def test_multi_task_engine_is_the_plain_forward_one_sentence_at_a_time(tmp_path: Path) -> None:
-    """Topics, entities, relations and arcs of packed batches are those of the model called on each sentence alone."""
+    """Topics, entities, relations and arcs of batches are those of the model called on each sentence alone."""
     folder = tiny_checkpoint(tmp_path / "model")
     # Mentions alone have another path into the entities; without them these are KLUE-NER's.
     ModelSpec.load(folder).change("ner", min_mention_score=1.1).save(folder)

@@ -33,7 +33,7 @@ TEXTS = (*SENTENCES, *SHORT, SENTENCES[0])
 
 
 def parse(folder: Path, texts: tuple[str, ...] = TEXTS, **options: Any) -> list[dict[str, Any]]:
-    """Through the public path: resolve, load, annotate; the sentences packed into batches."""
+    """Through the public path: resolve, load, annotate; the sentences in batches."""
     config = resolve_models(ModelConfig(tasks=("dp",), models={"dp": str(folder)}, token_budget=512, **options))
     n = len(texts)
     columns: dict[str, Any] = {name: [""] * n for name in ("doc_id", "source")} | {"text": texts, "flags": [[]] * n}

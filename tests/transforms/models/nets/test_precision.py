@@ -27,7 +27,7 @@ from klue_beam.transforms.models.engine.loading import load_engines
 from klue_beam.transforms.models.engine.resolving import resolve_models
 from klue_beam.transforms.models.nets.linear import Int8Linear, PackedLinear, RoundedLinear, can_pack
 from klue_beam.transforms.models.nets.precision import apply_precision, choose_device, find_outliers
-from klue_beam.transforms.models.nets.unpadded import PackedEncoder
+from klue_beam.transforms.models.nets.unpadded import UnpaddedEncoder
 from klue_beam.transforms.plan.plan import make_plan
 from klue_beam.transforms.read.shards import read_shard
 from klue_beam.transforms.split.sentences import load_splitter, split_sentences
@@ -261,7 +261,7 @@ def test_bf16_without_packed_products_gives_nearly_all_labels(
     monkeypatch.setattr("klue_beam.transforms.models.nets.precision.can_pack", lambda precision: False)
     model, tokenizer = load_model(EMBEDDED_DIR / "tiny")
     model = apply_precision(model, "bf16", ("encoder", "relation"), torch.device(device), ("dependency",))
-    assert isinstance(model.encoder, PackedEncoder) == (device == "cuda")
+    assert isinstance(model.encoder, UnpaddedEncoder) == (device == "cuda")
     assert sum(isinstance(module, RoundedLinear) for module in model.modules()) > 24
     found, rejects = annotate(rows, [MultiTaskEngine(model, tokenizer, tuple(TASKS), token_budget=4096)])
     agreements = compare_labels(found, expected)

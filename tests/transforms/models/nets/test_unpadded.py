@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from klue_beam.transforms.models.nets.precision import apply_precision
-from klue_beam.transforms.models.nets.unpadded import PackedEncoder, can_run_packed
+from klue_beam.transforms.models.nets.unpadded import UnpaddedEncoder, can_run_unpadded
 
 GPU = torch.device("cuda")
 LENGTHS = (9, 4, 1, 12)
@@ -51,14 +51,14 @@ KINDS = pytest.mark.parametrize("kind", ["bert", "roberta", "electra"])
 
 
 @KINDS
-def test_a_packed_encoder_gives_what_the_encoder_gives(kind: str) -> None:
+def test_an_encoder_without_padding_gives_what_the_encoder_gives(kind: str) -> None:
     """In fp32, every state of every layer, wherever a sequence stands in the batch."""
     model = make_classifier(kind)
     batch = make_batch(model.config.pad_token_id)
     there = batch["attention_mask"].bool()
     with torch.inference_mode():
         expected = model.base_model(**batch, output_hidden_states=True)
-        found = PackedEncoder(model.base_model)(**batch, output_hidden_states=True)
+        found = UnpaddedEncoder(model.base_model)(**batch, output_hidden_states=True)
     assert len(found.hidden_states) == len(expected.hidden_states) == 3
     for ours, theirs in zip(found.hidden_states, expected.hidden_states, strict=True):
         torch.testing.assert_close(ours[there], theirs[there], atol=1e-5, rtol=1e-5)
@@ -74,7 +74,7 @@ def test_a_classifier_in_the_form_of_a_gpu_is_near(kind: str) -> None:
     with torch.inference_mode():
         expected = model(**batch).logits
         found = apply_precision(model, "bf16", (model.base_model_prefix,), GPU)(**batch).logits
-    assert isinstance(model.base_model, PackedEncoder)
+    assert isinstance(model.base_model, UnpaddedEncoder)
     assert not any(isinstance(module, nn.Linear) for module in model.base_model.modules())
     there = batch["attention_mask"].bool() if expected.dim() > 2 else slice(None)
     assert found.dtype == torch.float32
@@ -84,7 +84,7 @@ def test_a_classifier_in_the_form_of_a_gpu_is_near(kind: str) -> None:
 def test_encoders_of_other_kinds_keep_their_padding() -> None:
     config = DistilBertConfig(dim=32, n_heads=4, hidden_dim=64, n_layers=1, vocab_size=50)
     encoder = DistilBertModel(config)
-    assert not can_run_packed(encoder)
+    assert not can_run_unpadded(encoder)
     model = apply_precision(nn.ModuleDict({"encoder": encoder}), "bf16", ("encoder",), GPU)
     assert model["encoder"] is encoder
-    assert not can_run_packed(BertModel(BertConfig(**SIZES | {"hidden_size": 16})))
+    assert not can_run_unpadded(BertModel(BertConfig(**SIZES | {"hidden_size": 16})))

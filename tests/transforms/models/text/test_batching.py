@@ -1,4 +1,4 @@
-"""Windows over long texts, and packing to a token budget."""
+"""Windows over long texts, and batches within a token budget."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import BertConfig, RobertaConfig
 
 from klue_beam.transforms.models.nets.encoders import build_encoder
-from klue_beam.transforms.models.text.batching import count_max_pieces, cut_windows, pack_by_length
+from klue_beam.transforms.models.text.batching import batch_by_length, count_max_pieces, cut_windows
 from klue_beam.transforms.models.text.pieces import TextTokenizer
 from tests.tiny_models import tiny_tokenizer
 
@@ -52,7 +52,7 @@ def test_the_core_of_a_window_lies_inside_it() -> None:
 @given(lengths=st.lists(st.integers(1, 60), max_size=40), budget=st.integers(1, 200))
 def test_packing_covers_all_within_the_budget(lengths: list[int], budget: int) -> None:
     """Each unit is in one batch; a batch, padded, holds no more than the budget unless it is a single unit."""
-    batches = pack_by_length(np.array(lengths, dtype=np.int64), budget)
+    batches = batch_by_length(np.array(lengths, dtype=np.int64), budget)
     assert sorted(i for batch in batches for i in batch.tolist()) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
@@ -86,12 +86,12 @@ def test_no_other_packing_costs_less(lengths: list[int], budget: int, cost: int)
         heads = [n for n in range(1, len(rest) + 1) if n == 1 or n * rest[n - 1] <= budget]
         return [[rest[:n], *others] for n in heads for others in cuts(rest[n:])]
 
-    packed = [[lengths[i] for i in batch.tolist()] for batch in pack_by_length(np.array(lengths), budget, cost)]
-    assert price(packed) == min(price(sizes) for sizes in cuts(ordered))
+    batched = [[lengths[i] for i in batch.tolist()] for batch in batch_by_length(np.array(lengths), budget, cost)]
+    assert price(batched) == min(price(sizes) for sizes in cuts(ordered))
 
 
 def test_padding_is_a_small_share() -> None:
     """Sentences of many lengths, as many as a chunk has, are laid out with less than 3 % of padding."""
     lengths = np.random.default_rng(1).gamma(2.5, 16, 800).astype(np.int64) + 3
-    padded = sum(int(lengths[batch].max()) * len(batch) for batch in pack_by_length(lengths, 4096))
+    padded = sum(int(lengths[batch].max()) * len(batch) for batch in batch_by_length(lengths, 4096))
     assert lengths.sum() > 0.97 * padded
