@@ -45,6 +45,7 @@ setup(
     package_data={
         "klue_beam": ["py.typed", "*.pyi"],
         "klue_beam.transforms.models": ["embedded/**"],
+        "klue_beam.transforms.report": ["assets/*"],
         "klue_beam.transforms.split.splitters": ["*.npz"],
     },
     python_requires=">=3.11",

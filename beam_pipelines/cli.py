@@ -18,6 +18,10 @@ from klue_beam.transforms.base.printable import show
 COMMANDS: Final = {
     "annotate": ("klue_beam.beam_pipelines.commands.annotate", "annotate text into Parquet"),
     "verify": ("klue_beam.beam_pipelines.commands.verify", "prove that each input record is in a dataset exactly once"),
+    "report": (
+        "klue_beam.beam_pipelines.commands.report",
+        "look at a dataset in a browser: counts, examples, one beside another",
+    ),
     "show": ("klue_beam.beam_pipelines.commands.show", "draw sentences of a dataset in the terminal"),
     "query": ("klue_beam.beam_pipelines.commands.query", "ask a dataset by SQL"),
     "export": ("klue_beam.beam_pipelines.commands.export", "write a dataset in another format"),

@@ -27,8 +27,8 @@ def test_no_command_and_an_unknown_one_are_wrong_calls(capsys: pytest.CaptureFix
     assert main([]) == 2
     assert main(["anotate"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "klue-beam: The command must be one of annotate, verify, show, query, export, evaluate, train, average, "
-        "calibrate, got 'anotate'. Did you mean annotate?"
+        "klue-beam: The command must be one of annotate, verify, report, show, query, export, evaluate, train, "
+        "average, calibrate, got 'anotate'. Did you mean annotate?"
     )
 
 

@@ -39,7 +39,7 @@ class LabelColumn:
             (f'unnest("{self.column}") AS item' if self.is_list else f'"{self.column}" AS item', *further)
         )
         where = "" if self.is_list else f' WHERE "{self.column}" IS NOT NULL'
-        return f"(SELECT {chosen} FROM sentences{where})"  # noqa: S608  names of columns
+        return f"(SELECT {chosen} FROM sentences{where})"
 
     def has_label(self) -> str:
         """Give the condition that a row has a label; the label is the query's parameter."""
