@@ -11,7 +11,8 @@ KSS = [
     "kss>=6.0.6,<6.1",  # the splitter reaches into its modules
     "python-mecab-ko>=1.3.7",  # what kss takes for its backend "mecab"; its dictionary comes along
 ]
-QUERY = ["duckdb>=1.1"]
+QUERY = ["duckdb>=2.0"]
+BROWSER = ["axe-playwright-python>=0.1.8", "playwright>=1.50"]  # for the tests of the report, beside a Chromium
 DEV = [
     *GCP,
     *KIWI,
@@ -70,6 +71,7 @@ setup(
         "kiwi": KIWI,
         "kss": KSS,
         "query": QUERY,
+        "browser": BROWSER,
         "dev": DEV,
         "all": [*GCP, *AWS, *KIWI, *KSS, *QUERY],
     },

@@ -92,10 +92,10 @@ def test_search_and_filters_choose_sentences(reports: dict[str, Path], undisturb
     page.get_by_label("Text or document").fill("")
     label = rows[0]["topic"]["label"]
     have = [row for row in rows if row["topic"]["label"] == label]
-    page.get_by_label("Label", exact=True).select_option(label=f"{label} ({len(have)})")
+    page.locator("#label").select_option(label=f"{label} ({len(have)})")
     assert state.inner_text().startswith(f"{len(have)} of ")
     bound = sorted(row["topic"]["score"] for row in have)[len(have) // 2]
-    page.get_by_label("to", exact=True).fill(f"{bound:.2f}")
+    page.locator("#most").fill(f"{bound:.2f}")
     few = int(state.inner_text().split()[0])
     assert 0 < few < len(have) or len({row["topic"]["score"] for row in have}) == 1
     page.get_by_label("Text or document").fill("no sentence has this")
