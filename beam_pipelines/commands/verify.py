@@ -1,12 +1,21 @@
 """`klue-beam verify DIR`: prove that each input record is in a dataset exactly once."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from klue_beam.beam_pipelines.commands.base import INCOMPLETE, OK, CommandParser, load, run_command
 
+if TYPE_CHECKING:
+    from klue_beam.transforms.verify.dataset import VerifyReport
+
 NAME: Final = "verify"
 MOST_FAULTS_SHOWN: Final = 50
+
+NOT_PROVED: Final = 3
+"""Exit code of a dataset that is whole as far as can be told."""
+
+AT_WORK: Final = 4
+"""Exit code while a run is at work in the dataset."""
 
 
 def make_parser() -> CommandParser:
@@ -16,7 +25,9 @@ def make_parser() -> CommandParser:
         "Count the records of a dataset's inputs again, and prove that each is in the data or in the rejects exactly "
         "once and that every file is as it was written.",
         ["klue-beam verify annotated"],
-        notes="Exit codes: 0 if the dataset is whole, 1 if not, 2 for a wrong call.",
+        notes="Exit codes: 0 if the dataset is whole, 1 if not, 2 for a wrong call, 3 if it is whole as far as can be "
+        "told (a source is gone or cannot be read, so that its records could not be counted again), 4 while a run is "
+        "at work in it.",
     )
     parser.add_argument("dataset", metavar="DIR", help="the folder that was the --output of `klue-beam annotate`")
     return parser
@@ -26,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     """Verify a dataset and say what is wrong with it.
 
     Returns:
-      0 if it is whole, 1 if not, 2 for a wrong call.
+      The exit code, as the help text explains it.
     """
     return run_command(NAME, lambda: _verify(arguments))
 
@@ -59,7 +70,21 @@ def _verify(arguments: Sequence[str]) -> int:
         out.print(Text(f"not counted again: {source}: {why}"), soft_wrap=True)
     for name, number in report.counts.items():
         out.print(f"{name.replace('_', ' '):<24}{number:>14,}", highlight=False)
-    out.print(
-        "The dataset is whole." if report.is_whole else f"The dataset is not whole: {len(report.faults):,} faults."
-    )
-    return OK if report.is_whole else INCOMPLETE
+    verdict, code = _judge(report)
+    out.print(verdict, highlight=False, soft_wrap=True)
+    return code
+
+
+def _judge(report: "VerifyReport") -> tuple[str, int]:
+    """Say what a report means, and give the exit code."""
+    if report.is_at_work:
+        return "A run is at work in the dataset. Verify it when that is done.", AT_WORK
+    if report.faults:
+        return f"The dataset is not whole: {len(report.faults):,} faults.", INCOMPLETE
+    if report.not_recounted:
+        number = len(report.not_recounted)
+        return (
+            f"The dataset is whole as far as can be told: {number:,} of its sources could not be counted again.",
+            NOT_PROVED,
+        )
+    return "The dataset is whole.", OK

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,8 @@ from klue_beam.schemas.shard import (
     SourceRange,
     segment_name,
 )
-from klue_beam.transforms.base.stores.base import Store
+from klue_beam.transforms.base.stores.base import DatasetInUseError, Store
+from klue_beam.transforms.base.stores.finding import stat_source
 from klue_beam.transforms.base.stores.opening import open_store
 from klue_beam.transforms.plan.plan import load_plan
 from klue_beam.transforms.tasks.output import annotated_schema
@@ -41,19 +42,26 @@ class VerifyReport:
 
     Attributes:
       faults: what is wrong, as sentences that begin with the name of a file or source.
-      not_recounted: sources whose records could not be counted again, each with the reason. No fault: a dataset may
-        outlive its sources.
+      not_recounted: sources whose records could not be counted again since they are gone or cannot be read, each with
+        the reason. No fault: a dataset may outlive its sources; but then not all is proved.
+      is_at_work: whether a run is at work in the dataset, so that nothing could be told.
       counts: the counts of all receipts, added up, and `shards`, `segments`, `files` and `recounted_records`.
     """
 
     faults: list[str] = field(default_factory=list)
     not_recounted: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    is_at_work: bool = False
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.faults
+        """Whether nothing is wrong, as far as can be told."""
+        return not self.faults and not self.is_at_work
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether nothing is wrong and every source was counted again."""
+        return self.is_whole and not self.not_recounted
 
 
 def verify(dataset: str | Path, progress: VerifyProgress | None = None) -> VerifyReport:
@@ -61,7 +69,8 @@ def verify(dataset: str | Path, progress: VerifyProgress | None = None) -> Verif
 
     The records of each source are counted again as far as it can still be read, and compared with the receipts; the
     receipts with the files, byte for byte; and each record must be in the data, in the rejects or dropped exactly
-    once, or be blank in the source. A file that no receipt names is a fault as well. Memory stays flat.
+    once, or be blank in the source. A source that is another than the planned one is a fault, and so is a file that no
+    receipt names. While a run is at work in the dataset nothing is checked. Memory stays flat.
 
     Args:
       dataset: its address.
@@ -75,14 +84,22 @@ def verify(dataset: str | Path, progress: VerifyProgress | None = None) -> Verif
         raise ValueError(f"`dataset` must be the folder of a dataset, got {str(dataset)!r}. Name one that is there.")
     report = VerifyReport()
     try:
+        with store.lock():
+            pass
+    except DatasetInUseError:
+        report.is_at_work = True
+        return report
+    try:
         plan = load_plan(str(dataset))
         config = AnnotateConfig.from_dict(plan.config)
     except (OSError, ValueError, TypeError, KeyError) as error:
         report.faults.append(f"{PLAN_FILE}: {error}")
         return report
     report.faults += _plan_faults(plan, config)
+    changed = _find_changed(plan)
+    report.faults += changed.values()
     segments, strays = _list_receipts(store)
-    claimed = _verify_shards(store, plan, config, segments, report=report, progress=progress)
+    claimed = _verify_shards(store, plan, config, segments, changed, report=report, progress=progress)
     strays += _stray_receipts(plan, segments)
     strays += [
         name
@@ -117,11 +134,28 @@ def _plan_faults(plan: Plan, config: AnnotateConfig) -> Iterator[str]:
             yield f"{PLAN_FILE}: the shards of {source} must follow each other from its begin to its end. {remedy}"
 
 
+def _find_changed(plan: Plan) -> dict[str, str]:
+    """Give the sources whose size is not the planned one, each with the fault; contents are compared by ranges."""
+    changed = {}
+    for source in plan.sources:
+        try:
+            found = stat_source(source.address)
+        except OSError:
+            continue  # what cannot be read is told with its records
+        if found.size_bytes != source.size_bytes:
+            changed[source.path] = (
+                f"{source.path}: it has {found.size_bytes} bytes, planned were {source.size_bytes}: it changed since "
+                "it was annotated. Restore it, or annotate it into another folder."
+            )
+    return changed
+
+
 def _verify_shards(
     store: Store,
     plan: Plan,
     config: AnnotateConfig,
     segments: Mapping[int, Sequence[int]],
+    changed: Container[str],
     *,
     report: VerifyReport,
     progress: VerifyProgress | None,
@@ -139,6 +173,7 @@ def _verify_shards(
             schema=schema,
             config=config.read,
             config_hash=plan.config_hash,
+            is_recounted=not any(part.source in changed for part in shard.ranges),
         ).verify(segments.get(shard.shard_id, ()))
         report.faults += findings.faults
         report.counts.update({"shards": 1, **findings.counts})

@@ -16,6 +16,7 @@ from klue_beam.transforms.read.shards import ShardReadError
 from klue_beam.transforms.verify.recount import SourceRecount
 from klue_beam.transforms.verify.segment import REDO, SegmentVerifier
 
+RESTORE: Final = "Restore it, or annotate it into another folder."
 RESUME: Final = "Run the same command again to annotate what is missing."
 
 
@@ -46,6 +47,7 @@ class ShardVerifier:
       schema: what annotated_schema gives for the dataset.
       config: how the source was read.
       config_hash: the plan's.
+      is_recounted: whether its records are counted again in the source, which has the planned size then.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ShardVerifier:
         schema: pa.Schema,
         config: ReadConfig,
         config_hash: str,
+        is_recounted: bool = True,
     ) -> None:
         self._store = store
         self._shard = shard
@@ -64,6 +67,7 @@ class ShardVerifier:
         self._schema = schema
         self._config = config
         self._config_hash = config_hash
+        self._is_recounted = is_recounted
         self._findings = ShardFindings()
 
     def verify(self, segments: Sequence[int]) -> ShardFindings:
@@ -75,7 +79,7 @@ class ShardVerifier:
         receipts = self._load_receipts(segments)
         self._check_chain(segments, receipts)
         source = SourceRecount(self._shard, self._config, receipts)
-        is_comparable = True
+        is_comparable = self._is_recounted
         for receipt in receipts:
             verifier = self._verifier(receipt.segment)
             records = verifier.check_files(receipt)
@@ -85,7 +89,10 @@ class ShardVerifier:
             try:
                 fault = source.compare(receipt, records)
             except ShardReadError as error:
-                self._findings.not_recounted = {error.source: str(error)}
+                if isinstance(error.__cause__, OSError):  # gone, or not to be read
+                    self._findings.not_recounted = {error.source: str(error)}
+                else:
+                    self._findings.faults.append(f"{error.source}: it is not what was annotated: {error} {RESTORE}")
                 is_comparable = False
                 continue
             if fault:  # what follows in the source is shifted

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from klue_beam.beam_pipelines.commands import verify as command
 from klue_beam.beam_pipelines.local.job import close_job, open_job, plan_job
 from klue_beam.schemas.config import AnnotateConfig, ModelConfig, ReadConfig
 from klue_beam.schemas.shard import Receipt
@@ -164,14 +165,62 @@ def test_a_dataset_is_verified_by_its_address_as_by_its_folder(dataset):
         verify("s3://bucket/out")
 
 
-def test_a_source_that_is_gone_is_not_recounted_and_no_fault(tmp_path, sources):
+def test_a_source_that_is_gone_is_not_recounted_and_no_fault(tmp_path, sources, capsys):
     dataset = make(tmp_path / "out", sources, JSONL)
+    assert command.main([str(dataset)]) == 0
+    assert capsys.readouterr().out.endswith("\nThe dataset is whole.\n")
     sources[0].unlink()
     report = verify(dataset)
     assert report.is_whole
+    assert not report.is_proved
+    assert command.main([str(dataset)]) == 3
+    said = capsys.readouterr().out
+    assert f"not counted again: {sources[0]}: " in said
+    assert said.endswith("\nThe dataset is whole as far as can be told: 1 of its sources could not be counted again.\n")
     assert list(report.not_recounted) == [str(sources[0])]
     assert "cannot be read" in report.not_recounted[str(sources[0])]
     assert report.counts["recounted_records"] == 51
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content + b'{"id": 99, "text": "\\uae00"}\n',
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: b"rubbish" * (len(content) // 7),
+        lambda content: bytes(len(content)),
+    ],
+    ids=["appended to", "cut", "emptied", "rubbish", "zeros"],
+)
+def test_a_source_that_is_another_now_is_a_fault(tmp_path, sources, number, change, capsys):
+    dataset = make(tmp_path / "out", sources, JSONL)
+    sources[number].write_bytes(change(sources[number].read_bytes()))
+    found = faults(dataset)
+    assert found
+    assert all(fault.startswith(f"{sources[number]}: ") for fault in found)
+    assert command.main([str(dataset)]) == 1
+    assert re.search(r"\nThe dataset is not whole: \d+ faults\.\n$", capsys.readouterr().out)
+
+
+def test_a_parquet_source_that_is_rubbish_now_is_a_fault(tmp_path):
+    source = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": [f"{number}번째 글이다." for number in range(9)]}), source)
+    config = AnnotateConfig(read=ReadConfig(input_format="parquet"), model=MODEL)
+    dataset = make(tmp_path / "out", [source], config)
+    source.write_bytes(bytes(source.stat().st_size))
+    (fault,) = faults(dataset)
+    assert re.match(
+        rf"{source}: it is not what was annotated: Shard 0 .* Restore it, or annotate it into another", fault
+    )
+
+
+def test_while_a_run_is_at_work_nothing_is_told(dataset, capsys):
+    with locate(str(dataset / "x"))[0].lock():
+        assert command.main([str(dataset)]) == 4
+    assert capsys.readouterr().out == "A run is at work in the dataset. Verify it when that is done.\n"
+    assert verify(dataset).is_proved
 
 
 def test_a_source_that_only_looks_newer_is_counted_again(tmp_path, sources):
@@ -194,8 +243,11 @@ def test_a_source_that_says_something_else_now_is_a_fault(tmp_path, sources):
 def test_a_compressed_source_that_was_cut_later_is_a_fault(tmp_path, sources):
     dataset = make(tmp_path / "out", sources, JSONL)
     sources[1].write_bytes(sources[1].read_bytes()[:-30])
-    (fault,) = faults(dataset)
-    assert fault.startswith(f"{sources[1]}: what stands from ")
+    size_bytes = sources[1].stat().st_size
+    assert faults(dataset) == [
+        f"{sources[1]}: it has {size_bytes} bytes, planned were {size_bytes + 30}: it changed since it was annotated. "
+        "Restore it, or annotate it into another folder."
+    ]
 
 
 @pytest.mark.parametrize(
