@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from klue_beam.beam_pipelines.commands.base import OK, CommandParser, load, run_command, whole_number
+from klue_beam.beam_pipelines.commands.base import OK, CommandParser, load, run_command
+from klue_beam.beam_pipelines.commands.values import whole_number
 
 NAME: Final = "report"
 DEFAULT_SAMPLE: Final = 300
