@@ -19,10 +19,6 @@ AUTO_PRECISION: Final = "auto"
 
 PRECISIONS: Final = ("fp32", "bf16", "int8")
 
-RE_MARKERS: Final = ("klue", "typed", "punctuation")
-"""How a relation checkpoint marks the two entities: `<subj> </subj> <obj> </obj>` as in KLUE-baseline, the same with
-the entity type (`<S:PER> </S:PER>`), or punctuation (`@ * PER * name @`, `# ^ PER ^ name #`)."""
-
 DEVICES: Final = ("auto", "cpu", "cuda")
 """Where models may run: a choice of a single run, as the number of threads, and no part of the configuration."""
 
@@ -116,7 +112,7 @@ class ModelConfig:
       precision: one of PRECISIONS, or AUTO_PRECISION where it is not settled yet.
       token_budget: at most so many tokens, padding included, in one forward pass; None for what suits the device.
       max_pairs: at most so many candidate pairs of a sentence are scored for relations; a row that had more is flagged.
-      re_markers: how a relation checkpoint of its own marks the two entities, one of RE_MARKERS.
+      re_markers: how a relation checkpoint of its own marks the two entities, see the task `re`.
       task_options: by name, the options that tasks of other packages bring.
     """
 

@@ -1,6 +1,5 @@
 """From a model configuration to loaded models, one copy of each a process."""
 
-import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -18,6 +17,7 @@ from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.classifiers import ClassifierEngine, find_checkpoint
 from klue_beam.transforms.models.engine.engine import Engine, MultiTaskEngine, encode_plain
+from klue_beam.transforms.models.engine.resolving import read_task_options
 from klue_beam.transforms.models.nets.precision import apply_precision, choose_device
 from klue_beam.transforms.models.text.batching import TOKENS_A_PASS, count_max_pieces
 from klue_beam.transforms.models.text.pieces import TextTokenizer
@@ -94,10 +94,7 @@ def _share_tokenizers(engines: Sequence[Engine]) -> None:
 
 def _limits(config: ModelConfig, device: torch.device | None) -> dict[str, Any]:
     tokens = config.token_budget or TOKENS_A_PASS["cpu" if device is None else device.type]
-    options = [option for task in config.tasks for option in TASKS[task].options]
-    given = {**dataclasses.asdict(config), **config.task_options}
-    chosen = {option.name: given.get(option.name, option.default) for option in options}
-    return {"token_budget": tokens, "options": chosen, "device": device}
+    return {"token_budget": tokens, "options": read_task_options(config), "device": device}
 
 
 def _make_engine(

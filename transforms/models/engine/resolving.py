@@ -1,13 +1,32 @@
 """Which models a configuration means: what is refused before a run. Embedded models are not loaded for it."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from klue_beam.schemas.config import DEFAULT_MODEL, RE_MARKERS, ModelConfig, require
+from klue_beam.schemas.config import DEFAULT_MODEL, ModelConfig, require
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.folders import hash_folder, resolve_folder
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.tasks.base import HeadCheckpoint
 from klue_beam.transforms.tasks.output import order_tasks
+
+
+def read_task_options(config: ModelConfig) -> Mapping[str, Any]:
+    """Give the options of tasks that a configuration has, by name: of klue-beam's tasks, and of those that it asks for.
+
+    Raises:
+      ValueError: if one has a value that it cannot have.
+    """
+    given = {**dataclasses.asdict(config), **config.task_options}
+    options = [option for task in dict.fromkeys((*TASKS.own, *config.tasks)) for option in TASKS[task].options]
+    for option in options:
+        value = given.setdefault(option.name, option.default)
+        rule = f"`{option.name}` must be one of {', '.join(map(str, option.choices))}"
+        require(not option.choices or value in option.choices, rule, value, "Choose one of them.")
+        rule = f"`{option.name}` must be at least {option.least}"
+        require(option.least is None or value >= option.least, rule, value, "Leave it out for the default.")
+    return {option.name: given[option.name] for option in options}
 
 
 def resolve_models(config: ModelConfig) -> ModelConfig:
@@ -19,12 +38,7 @@ def resolve_models(config: ModelConfig) -> ModelConfig:
     Raises:
       ValueError: if a model cannot be found or cannot serve its task; the message names the remedy.
     """
-    require(
-        config.re_markers in RE_MARKERS,
-        f"`re_markers` must be one of {', '.join(RE_MARKERS)}",
-        config.re_markers,
-        "Choose the convention that the relation checkpoint was trained with.",
-    )
+    read_task_options(config)
     tasks = order_tasks(config.tasks)
     models: dict[str, str] = {}
     hashes: dict[str, str] = {}
