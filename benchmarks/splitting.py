@@ -1,18 +1,22 @@
 """Measure the sentence splitters: quality on gold files, speed against kss, and a soak that looks for lost characters.
 
   python -m benchmarks.splitting quality GOLD… [--splitters fast kss kiwi]
+  python -m benchmarks.splitting lookalikes WORDS [--splitters fast kss kiwi]
   python -m benchmarks.splitting speed TEXTS [--bytes 1000000]
   python -m benchmarks.splitting soak TEXTS… [--splitters fast kss kiwi newline none]
 
 GOLD is a file or a folder of files: a sentence a line (a trailing blank is the separator), an empty line ends a
-document; a document's text is its lines joined as they stand. TEXTS is a .jsonl or .jsonl.xz file (or a folder of them)
-with a field `text`.
+document; a document's text is its lines joined as they stand, with a line break for each ⏎. WORDS is a .json file of
+nouns that end like verbs, by kind, and of sentences to put them in. TEXTS is a .jsonl or .jsonl.xz file (or a folder of
+them) with a field `text`.
 """
 
 import argparse
+import itertools
 import json
 import lzma
 import multiprocessing
+import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +37,7 @@ from klue_beam.transforms.split.splitters.spans import Splitter, codes_of
 Span = tuple[int, int]
 
 SOAK_BATCH_BYTES: Final = 1_000_000
+LOOKALIKE_SENTENCES: Final = 1000
 
 
 class GoldDocument(NamedTuple):
@@ -77,7 +82,7 @@ def read_gold(path: Path) -> list[GoldDocument]:
 
 def _gold_document(lines: Iterable[str]) -> GoldDocument:
     text, sentences = "", []
-    for line in lines:
+    for line in (line.replace("⏎", "\n") for line in lines):
         begin = len(text) + len(line) - len(line.lstrip())
         sentences.append((begin, begin + len(line.strip())))
         text += line
@@ -145,6 +150,45 @@ def read_texts(path: Path) -> Iterator[str]:
     with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)["text"]
+
+
+def lookalike_sentences(path: Path) -> list[str]:
+    """Put nouns that end like verbs into sentences, each noun into several: one thousand, well punctuated."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    drawn = random.Random(1)
+    sentences = [
+        template.format(word)
+        for kind, words in content["words"].items()
+        for word in words.split()
+        for template in drawn.sample(content["templates"][kind], 5)
+    ]
+    return drawn.sample(sentences, LOOKALIKE_SENTENCES)
+
+
+def count_cut(documents: Sequence[Sequence[str]], splitter: Splitter) -> list[str]:
+    """Split documents, each given as its sentences with a space between; give the sentences that were cut."""
+    cut = []
+    for sentences in documents:
+        ends = {end for _, end in splitter(" ".join(sentences))}
+        begin = 0
+        for sentence in sentences:
+            inside = [end - begin for end in ends if begin < end < begin + len(sentence)]
+            if inside:
+                cut.append("|".join(sentence[a:b] for a, b in itertools.pairwise([0, *sorted(inside), len(sentence)])))
+            begin += len(sentence) + 1
+    return cut
+
+
+def print_lookalikes(path: Path, splitters: Sequence[str]) -> None:
+    """Print how many sentences with nouns that end like verbs a splitter cuts, alone and four to a document."""
+    sentences = lookalike_sentences(path)
+    for name in splitters:
+        splitter = load_splitter(name)
+        for size in (1, 4):
+            documents = [sentences[first : first + size] for first in range(0, len(sentences), size)]
+            cut = count_cut(documents, splitter)
+            print(f"{name:9} {size} to a document: {len(cut)} of {len(sentences)} cut")
+            print(*(f"    {sentence}" for sentence in cut[:5]), sep="\n")
 
 
 def _kss_seconds(texts: list[str], answer: Connection) -> None:
@@ -267,13 +311,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.splitting", description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     quality = commands.add_parser("quality", help="exact match, F1 and normalised F1 on gold files")
+    lookalikes = commands.add_parser("lookalikes", help="sentences with nouns that end like verbs: how many are cut")
     speed = commands.add_parser("speed", help="characters a second, and the ratio to kss")
     soaking = commands.add_parser("soak", help="split all texts and check that no character is lost, added or moved")
     quality.add_argument("paths", type=Path, nargs="+")
+    lookalikes.add_argument("path", type=Path)
     speed.add_argument("path", type=Path)
     speed.add_argument("--bytes", type=int, default=1_000_000, help="how much text is split")
     soaking.add_argument("paths", type=Path, nargs="+")
-    quality.add_argument("--splitters", nargs="+", choices=SPLITTERS, default=["fast", "kss", "kiwi"])
+    for command in (quality, lookalikes):
+        command.add_argument("--splitters", nargs="+", choices=SPLITTERS, default=["fast", "kss", "kiwi"])
     soaking.add_argument("--splitters", nargs="+", choices=SPLITTERS, default=SPLITTERS)
     options = parser.parse_args()
     if options.command == "speed":
@@ -282,6 +329,9 @@ def main() -> int:
     print(*(f"{name}: {splitter_version(name)}" for name in options.splitters), sep="\n")
     if options.command == "quality":
         print_quality(options.paths, options.splitters)
+        return 0
+    if options.command == "lookalikes":
+        print_lookalikes(options.path, options.splitters)
         return 0
     return 1 if soak(options.paths, options.splitters) else 0
 

@@ -6,15 +6,26 @@ import numpy as np
 import numpy.typing as npt
 
 from klue_beam.transforms.base.codepoints import Bools, Ints
-from klue_beam.transforms.split.splitters.enclosures import find_enclosures
+from klue_beam.transforms.split.splitters.bare_endings import Endings
+from klue_beam.transforms.split.splitters.context import (
+    FAMILIAR,
+    LINE_BEGIN,
+    Lines,
+    fill_enclosed,
+    fill_neighbours,
+    fill_prior,
+    is_numbered,
+    levels,
+    sequence_of_lists,
+    speech,
+)
 from klue_beam.transforms.split.splitters.features import COLUMN, COLUMNS, Candidates
 from klue_beam.transforms.split.splitters.layout import (
     BLANK_LINE,
-    CLASS,
+    BULLET,
     COMMA,
     DIGIT,
     FIRST_TAIL,
-    HANGUL,
     LATIN,
     LINE_END,
     MOOD,
@@ -28,16 +39,18 @@ from klue_beam.transforms.split.splitters.layout import (
 BARE, STOPPED, STOPPED_CLOSED, CLOSED, MOODY, MOODY_STOPPED = range(6)
 """Kinds of what stands between the last word and the candidate: nothing, a full stop, …"""
 
+N_KINDS: Final = 6
+"""The column KIND is one of them plus a multiple of this, by the gap."""
+
 _GAP: Final = np.zeros(PLAIN_SPACE + 1, dtype=np.int64)
 _GAP[[PLAIN_SPACE, LINE_END, BLANK_LINE]] = 1, 2, 3
 
+NO_FINAL: Final = 1
+"""What the columns J1 and J2 hold for an open syllable; 0 is for what is no syllable."""
+
 _FINAL_CONSONANT: Final = np.zeros(N_IDS, dtype=np.int64)
-_FINAL_CONSONANT[0xAC00:0xD7A4] = np.arange(0xD7A4 - 0xAC00) % 28 + 1
+_FINAL_CONSONANT[0xAC00:0xD7A4] = np.arange(0xD7A4 - 0xAC00) % 28 + NO_FINAL
 
-STRONG_ENDINGS: Final = "다요죠까음임함네"
-_IS_STRONG_ENDING: Final = np.isin(np.arange(N_IDS), [ord(ending) for ending in STRONG_ENDINGS])
-
-_FAR: Final = np.iinfo(np.int64).max
 _FORWARDS: Final = np.arange(5)
 _ANCHOR: Final = np.repeat((0, 1, 2), (6, 5, 3))
 _OFFSET: Final = np.concatenate((-1 - np.arange(6), _FORWARDS, -1 - np.arange(3)))
@@ -48,16 +61,11 @@ _WINDOW_BITS[:6, 0], _WINDOW_BITS[6:, 1] = 1 << np.arange(6), 1 << np.arange(5)
 _LEADING: Final = np.array([(~pattern & (pattern + 1)).bit_length() - 1 for pattern in range(64)])
 """How many of the lowest bits of a pattern are set before the first that is not."""
 
-_ENCLOSED: Final = [COLUMNS.index(name) for name in ("I", "IO", "IC", "A1", "A2")]
 _LENGTHS: Final = [COLUMNS.index(name) for name in ("EL", "RL")]
 _CLASSES_SEEN: Final = (0, 1, 2, 6, 7, 8)
 _DISTANCES: Final = [COLUMNS.index(name) for name in ("IO", "IC", "DE", "DB", "S1", "S2")]
 _BUCKET: Final = np.minimum(2 * np.log2(np.arange(200) + 1), 15).astype(np.int64)
 """By distance, the last entry for all greater ones: half octaves, 0 to 15."""
-
-_COUNT: Final = np.array([0, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7], dtype=np.int64)
-_DOCUMENT_END: Final = np.array([0] * STOP + [1, 2, 2, 2], dtype=np.int64)
-"""By class of the last character: a word, a full stop, another mark."""
 
 _IS_LATIN_OR_DIGIT, _IS_END = (np.isin(np.arange(13), kinds) for kinds in ((LATIN, DIGIT), (STOP, MOOD)))
 _IS_WORD: Final = (np.arange(13) < FIRST_TAIL) & (np.arange(13) != SPACE)
@@ -98,28 +106,38 @@ _KIND_STEP: Final = np.array([6, 0, 12, 12])
 """By gap: nothing, a space, a line end, a blank line."""
 
 
-def _gaps(layout: Layout, is_bare_ending: Bools) -> Ints:
-    """Find the ids before which a sentence can end: white space, or a word right behind a full stop or ㅋㅋ."""
+def _gaps(layout: Layout, endings: Endings) -> Ints:
+    """Find the ids before which a sentence can end.
+
+    They are white space, if a mark, a line end, the last character or a list marker behind it speak for it; and words
+    right behind a full stop or ㅋㅋ.
+    """
     ids, classes = layout.ids, layout.classes
     gap = _CAN_PART[(classes[:-1] << 4) | classes[1:]].nonzero()[0] + 1
     before, left, here, right = classes[gap - 2], classes[gap - 1], classes[gap], classes[gap + 1]
-    spaced = (right > SPACE) & ((left >= FIRST_TAIL) | (ids[gap] != PLAIN_SPACE) | is_bare_ending[ids[gap - 1]])
+    spaced = (right > SPACE) & ((left >= FIRST_TAIL) | (ids[gap] != PLAIN_SPACE) | endings.where(ids, gap))
+    spaced |= right == BULLET
+    digits = (right == DIGIT).nonzero()[0]
+    spaced[digits] |= is_numbered(layout, gap[digits])
     unspaced = (_IS_END[left] | _IS_END[before]) & ~(_IS_LATIN_OR_DIGIT[before] & _IS_LATIN_OR_DIGIT[here])
     return gap[np.where(here == SPACE, spaced, unspaced)]
 
 
-def propose(layout: Layout, is_bare_ending: Bools) -> Candidates:
+def propose(layout: Layout, endings: Endings) -> Candidates:
     """Find the candidates of a batch of documents and describe them.
 
     Args:
       layout: the documents.
-      is_bare_ending: which ids can end a sentence without any mark. Shape: (N_IDS,).
+      endings: what sentences end in that have no mark.
     """
     ids, classes = layout.ids, layout.classes
-    gap = _gaps(layout, is_bare_ending)
+    gap = _gaps(layout, endings)
+    word_end, lines = _word_ends(classes), Lines.of(layout)
+    begun = (word_end[gap - 1] > lines.begin(gap)) | (ids[gap] < PLAIN_SPACE)
+    gap = gap[begun]
     columns = np.empty((len(gap), len(COLUMNS) + 1), dtype=np.int64)
     at_space = classes[gap] == SPACE
-    anchors = np.stack((_word_ends(classes)[gap - 1], gap + at_space, gap), axis=1)
+    anchors = np.stack((word_end[gap - 1], gap + at_space, gap), axis=1)
     places = anchors[:, _ANCHOR] + _OFFSET
     in_tail = gap[:, None] - anchors[:, :1] > _FORWARDS[:3]
     windows, kinds = columns[:, :14], classes[places]
@@ -133,18 +151,32 @@ def propose(layout: Layout, is_bare_ending: Bools) -> Candidates:
     columns[:, COLUMN["G"]] = gap_kind
     columns[:, COLUMN["TL"]] = np.minimum(gap - anchors[:, 0], 6)
     columns[:, _LENGTHS] = _word_lengths(kinds[:, :11] > SPACE)
+    columns[:, COLUMN["LP"]] = ids[np.maximum(anchors[:, 0] - columns[:, COLUMN["EL"]] - 2, 0)]
+    columns[:, COLUMN["RE"]] = ids[anchors[:, 1] + columns[:, COLUMN["RL"]] - 1]
+    _describe_context(layout, lines, gap, kind, columns)
+    columns[:, COLUMN["KIND"]] = kind + _KIND_STEP[gap_kind]
+    columns[:, -1] = 1
+    return Candidates(layout.position[gap], columns)
+
+
+def _describe_context(layout: Layout, lines: Lines, gap: Ints, kind: Ints, columns: Ints) -> None:
+    """Fill the columns that tell of the document, given those that tell of the words around."""
+    gap_kind, last = columns[:, COLUMN["G"]], columns[:, COLUMN["L1"]]
+    at_space = gap_kind > 0
     document = layout.begins.searchsorted(gap, side="right") - 1
     begin, end = layout.begins[document], layout.ends[document]
     spaced_stop = at_space & ((kind == STOPPED) | (kind == STOPPED_CLOSED))
     columns[:, COLUMN["DE"]], columns[:, COLUMN["DB"]] = end - gap, gap - begin
-    _fill_enclosed(layout, gap, columns)
-    _fill_neighbours(gap, gap[spaced_stop], begin, end, columns)
+    fill_enclosed(layout, gap, columns)
+    fill_neighbours(gap, gap[spaced_stop], begin, end, columns)
     columns[:, _DISTANCES] = _BUCKET.take(columns[:, _DISTANCES], mode="clip")
-    columns[:, COLUMN["P"]] = _prior(layout, document, windows[:, 0], at_space & (kind == BARE), spaced_stop)
-    columns[:, COLUMN["LL"]] = _line_fill(layout, document, gap, gap_kind)
-    columns[:, COLUMN["KIND"]] = kind + _KIND_STEP[gap_kind]
-    columns[:, -1] = 1
-    return Candidates(layout.position[gap], columns)
+    spoken = speech(last, columns[:, COLUMN["L2"]], columns[:, COLUMN["J2"]])
+    bare = at_space & (kind == BARE) & (spoken > 0) & (spoken < FAMILIAR)
+    fill_prior(layout, document, last, bare, spaced_stop, columns)
+    columns[:, COLUMN["SP"]] = levels(document, spoken, len(layout.begins))
+    columns[:, COLUMN["LB"]] = LINE_BEGIN[layout.ids[lines.begin(gap)]]
+    columns[:, COLUMN["SEQ"]] = sequence_of_lists(layout, gap, document, columns[:, COLUMN["LB"]] == DIGIT)
+    columns[:, COLUMN["LL"]] = lines.fill(gap, gap_kind, document)
 
 
 def _word_ends(classes: npt.NDArray[np.uint8]) -> Ints:
@@ -160,54 +192,3 @@ def _kinds(tail: npt.NDArray[np.uint8]) -> Ints:
 def _word_lengths(solid: Bools) -> Ints:
     """Count the characters of the last and of the next word, up to the first white space of each window."""
     return _LEADING[solid @ _WINDOW_BITS]
-
-
-def _fill_enclosed(layout: Layout, gap: Ints, columns: Ints) -> None:
-    """Tell the opening mark around each candidate, how far it and its partner are, and what follows the partner."""
-    opens, closes = find_enclosures(layout)
-    if not opens.size:
-        columns[:, _ENCLOSED] = 0
-        return
-    pair = opens.searchsorted(gap) - 1
-    begin, end = opens[pair], closes[pair]
-    inside = (pair >= 0) & (end >= gap)
-    seen = (layout.ids[begin], gap - begin, end - gap, layout.ids[end + 1], layout.ids[end + 2])
-    for at, column in zip(_ENCLOSED, seen, strict=True):
-        columns[:, at] = column * inside
-
-
-def _prior(layout: Layout, document: Ints, last: Ints, bare: Bools, stopped: Bools) -> Ints:
-    """Tell how this writer ends sentences: a cell of full stops x bare strong endings x how the document ends."""
-    documents = len(layout.begins)
-    stops = np.bincount(document[stopped & (CLASS[last] == HANGUL)], minlength=documents)
-    bares = np.bincount(document[bare & _IS_STRONG_ENDING[last]], minlength=documents)
-    final = layout.classes[layout.ends - 1]
-    final = np.where(final == SPACE, layout.classes[layout.ends - 2], final)
-    counts = _COUNT.take(stops, mode="clip") * 8 + _COUNT.take(bares, mode="clip")
-    return (counts * 3 + _DOCUMENT_END[final])[document]
-
-
-def _fill_neighbours(gap: Ints, sure: Ints, begin: Ints, end: Ints, columns: Ints) -> None:
-    """Tell how far the nearest white space behind a full stop is, before and after each candidate."""
-    sure = np.concatenate(((-1,), np.sort(sure), (_FAR,)))
-    before = sure[sure.searchsorted(gap) - 1]
-    after = sure[sure.searchsorted(gap, side="right")]
-    columns[:, COLUMN["S1"]] = gap - np.maximum(before, begin)
-    columns[:, COLUMN["S2"]] = np.minimum(after, end) - gap
-
-
-def _line_fill(layout: Layout, document: Ints, gap: Ints, gap_kind: Ints) -> Ints:
-    """Tell at a line end how long its line is against the longest of the document: lines wrapped by width are full."""
-    fill = np.zeros_like(gap)
-    at = (gap_kind > 1).nonzero()[0]
-    if not at.size:
-        return fill
-    ends = ((layout.ids == LINE_END) | (layout.ids == BLANK_LINE)).nonzero()[0]
-    of_line = ends.searchsorted(gap[at])
-    begins = np.maximum(np.where(of_line > 0, ends[of_line - 1] + 1, 0), layout.begins[document[at]])
-    lengths = gap[at] - begins
-    longest = np.zeros(len(layout.begins), dtype=np.int64)
-    np.maximum.at(longest, document[at], lengths)
-    longest = longest[document[at]]
-    fill[at] = 1 + 8 * lengths // longest + 10 * np.minimum(longest // 40, 4)
-    return fill

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 
 from klue_beam.transforms.split.splitters.silver import (
+    HANGUL_END,
+    VARIANTS,
     Sentence,
     TrainingDocument,
     by_style,
@@ -26,6 +28,15 @@ REVIEWS: Final = 60_000
 RELATION_SENTENCES: Final = 26_000
 LAWS: Final = 60
 LAW_CHARS: Final = 8000
+JOINED_TIMES: Final = 5
+"""Sentences that people have split are joined so often, each time in another order and another style."""
+
+SPOKEN_FILE: Final = Path(__file__).with_name("spoken.txt")
+"""A sentence a line; an empty line ends a conversation or a post."""
+
+SPOKEN_TIMES: Final = 6
+"""… and what was written for this project that many times more often."""
+
 _SEED: Final = 7
 
 _LOOKS_LIKE_TWO: Final = re.compile(r"[다요죠까][.!?][”’\"')\]]*\s")
@@ -44,7 +55,10 @@ def training_documents(data: Path, kss: Splitter, kiwi: Splitter, cache: Path | 
       cache: a folder to keep the teachers' work in, or None.
     """
     rng = random.Random(_SEED)  # noqa: S311
-    return [*_taught(data, kss, kiwi, cache), *_joined(data, kss, cache, rng), *_treebanks(data, rng)]
+    documents = _taught(data, kss, kiwi, cache)
+    for _ in range(JOINED_TIMES):
+        documents += [*_joined(data, kss, cache, rng), *_treebanks(data, rng), *_spoken(rng)]
+    return documents
 
 
 def _taught(data: Path, kss: Splitter, kiwi: Splitter, cache: Path | None) -> list[TrainingDocument]:
@@ -79,14 +93,25 @@ def _joined(data: Path, kss: Splitter, cache: Path | None, rng: random.Random) -
     documents += [join(part, rng) for part in group(by_style(sentences, rng), rng, 6)]
 
     records = read_jsonl(data / "klue" / "train" / "klue-re.jsonl.xz")
-    distinct = sorted({record["sentence"].strip() for record in records})
-    sentences = [Sentence(text) for text in distinct if not _LOOKS_LIKE_TWO.search(text)]
+    named: dict[str, set[tuple[int, int]]] = {}
+    for record in records:
+        named.setdefault(record["sentence"].rstrip(), set()).update(
+            (record[role]["start_idx"], record[role]["end_idx"] + 1) for role in ("subject_entity", "object_entity")
+        )
+    distinct = sorted(named.items())
+    sentences = [
+        Sentence(text, names=tuple(sorted(names)))
+        for text, names in distinct
+        if text == text.lstrip() and not _LOOKS_LIKE_TWO.search(text)
+    ]
     sentences = random.Random(_SEED).sample(sentences, min(RELATION_SENTENCES, len(sentences)))  # noqa: S311
     documents += [join(part, rng, footnotes=rng.random() < 0.2) for part in group(sentences, rng, 8)]
 
     with (data / "klue" / "train" / "ynat.csv").open(encoding="utf-8", newline="") as rows:
         titles = [Sentence(row["title"].strip()) for row in csv.DictReader(rows)]
-    titles = random.Random(_SEED).sample(titles, min(6000, len(titles)))  # noqa: S311
+    titles = random.Random(_SEED).sample(titles, min(9000, len(titles)))  # noqa: S311
+    documents += [join(part, rng, listed=True) for part in group(titles[6000:], rng, 8) if len(part) > 1]
+    titles = titles[:6000]
     bodies = group(rng.sample(sentences, min(len(sentences), 3 * len(titles))), rng, 5)
     documents += [_headed(title, body, rng) for title, body in zip(titles, bodies, strict=False)]
     return documents
@@ -120,6 +145,18 @@ def _treebanks(data: Path, rng: random.Random) -> list[TrainingDocument]:
     with lzma.open(data / "ud" / "ko_gsd-ud-train.conllu.xz", "rt", encoding="utf-8") as lines:
         gsd = [Sentence(line[9:].strip()) for line in lines if line.startswith("# text = ")]
     documents += [join(part, rng) for part in group(by_style(gsd, rng), rng, 6)]
+    return documents
+
+
+def _spoken(rng: random.Random) -> list[TrainingDocument]:
+    """Give the conversations and posts written for this project, in pieces of different length, with some marks."""
+    conversations = [part.split("\n") for part in SPOKEN_FILE.read_text(encoding="utf-8").strip().split("\n\n")]
+    documents = []
+    for _ in range(SPOKEN_TIMES):
+        for lines in conversations:
+            marks = rng.choice((("",), ("",), (".",), ("", "", ".", "!"), ("", "", *rng.sample(VARIANTS, 2))))
+            sentences = [Sentence(line + rng.choice(marks) if HANGUL_END.search(line) else line) for line in lines]
+            documents += [join(part, rng) for part in group(sentences, rng, 14)]
     return documents
 
 

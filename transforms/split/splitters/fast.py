@@ -11,10 +11,10 @@ from klue_beam.transforms.split.splitters.candidates import propose
 from klue_beam.transforms.split.splitters.features import FEATURES, HASH_BITS
 from klue_beam.transforms.split.splitters.layout import lay_out
 from klue_beam.transforms.split.splitters.model import BoundaryModel, model_version
-from klue_beam.transforms.split.splitters.rules import allowed
+from klue_beam.transforms.split.splitters.rules import allowed, required
 from klue_beam.transforms.split.splitters.simple import CuttingSplitter
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 """To be raised with every change of the layout, the candidates or the rules; the weights name themselves."""
 
 
@@ -35,9 +35,9 @@ def _find_cuts(model: BoundaryModel, codes: Codes, space: Bools, begins: Ints) -
         past = max(first + 1, int(np.searchsorted(begins, begins[first] + BLOCK_CODES, side="right")) - 1)
         block = slice(begins[first], begins[past])
         candidates = propose(
-            lay_out(codes[block], space[block], begins[first : past + 1] - begins[first]), model.is_bare_ending
+            lay_out(codes[block], space[block], begins[first : past + 1] - begins[first]), model.endings
         )
-        likely = candidates.where(model.scores(candidates) > 0)
+        likely = candidates.where((model.scores(candidates) > 0) | required(candidates))
         cuts.append(begins[first] + np.sort(allowed(likely).cut))
         first = past
     return np.concatenate(cuts)

@@ -32,13 +32,20 @@ COLUMNS: Final = (
     "TL",  # length of the tail
     "EL",  # length of the last word
     "RL",  # length of the next word
+    "LP",  # the character that the word before the last one ends in
+    "RE",  # the character that the next word ends in
+    "LB",  # how the line begins: a bullet, a digit, …
     "I",  # the mark that encloses the candidate
     "IO", "IC",  # how far its opening and its closing mark are
     "A1", "A2",  # what stands after the closing mark
+    "OB",  # what stands before the bracket or quotation that closes here
+    "SEQ",  # whether a list number follows that counts on
     "P",  # how the document's sentences end
+    "SP",  # how the document speaks: politely, plainly, familiarly
     "DE", "DB",  # how far the end and the beginning of the document are
     "S1", "S2",  # how far the sure ends before and after are
     "LL",  # length of the line that ends here, against the longest one
+    "MARKED",  # whether the document's sentences end in marks
     "KIND",
 )  # fmt: skip
 
@@ -92,6 +99,22 @@ EL L1
 EL L2 L1 G
 RL R1
 RL R1 R2
+RL RE
+RL RE L1
+RE R1 R2
+LP L1
+LP L2 L1
+LP EL L1 J2
+LB G
+LB R1
+LB G LL
+OB T1
+OB L1
+OB R1 R2
+OB T1 L1 J2
+SEQ
+SEQ L1
+LP R1
 G L1
 G T1
 G R1 R2
@@ -116,6 +139,9 @@ P R1
 P T1
 P T1 L1
 P G CR1
+SP L1
+SP L2 L1
+SP J2 L1 R1
 DE
 DE L1
 DE T1

@@ -6,7 +6,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from klue_beam.transforms.base.codepoints import Bools, Codes, Ints
+from klue_beam.transforms.base.codepoints import Bools, Codes, Ints, is_white_space
+from klue_beam.transforms.split.splitters.canonical import FORM, canonical
+from klue_beam.transforms.split.splitters.faces import mark_faces
 from klue_beam.transforms.split.splitters.simple import LINE_BREAKS
 
 Classes = npt.NDArray[np.uint8]
@@ -51,22 +53,19 @@ def _class_table() -> Classes:
 
 
 CLASS: Final = _class_table()
-_BREAK_FLAG, _BRACKET_FLAG, _EYES_FLAG, _NUL_FLAG = 1, 2, 4, 8
+_BREAK_FLAG, _BRACKET_FLAG, _NUL_FLAG, _FORM_FLAG = 1, 2, 4, 8
 
 
 def _flag_table() -> Classes:
-    table = np.zeros(max(LINE_BREAKS) + 2, dtype=np.uint8)
+    table = np.where(FORM > 0, _FORM_FLAG, 0).astype(np.uint8)
     table[list(LINE_BREAKS)] = _BREAK_FLAG
     table[ord("[")] = _BRACKET_FLAG
-    table[[ord(":"), ord(";")]] = _EYES_FLAG
     table[0] = _NUL_FLAG
     return table
 
 
 _FLAGS: Final = _flag_table()
-"""By code point, what a batch must hold for a rare step to be worth its time; the last entry is for all the rest."""
-
-_IS_MOUTH: Final = np.isin(np.arange(0x100), [ord(mouth) for mouth in ")(D"])
+"""By code point, what a batch must hold for a rare step to be worth its time."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,8 +94,12 @@ def lay_out(codes: Codes, space: Bools, begins: Ints) -> Layout:
       space: whether each is white space. Shape: (n_codes,).
       begins: where each document begins, and the end of the last one. Shape: (n_documents + 1,).
     """
-    flags = _FLAGS.take(codes, mode="clip")
+    flags = _FLAGS.take(codes)
     seen = int(np.bitwise_or.reduce(flags))
+    source = None
+    if seen & _FORM_FLAG:
+        codes, source, begins = canonical(codes, begins)
+        flags, space = _FLAGS.take(codes), is_white_space(codes)
     kept = ~space
     kept[1:] |= ~space[:-1]
     kept[:1] = True
@@ -113,10 +116,8 @@ def lay_out(codes: Codes, space: Bools, begins: Ints) -> Layout:
     ids[gaps] = PLAIN_SPACE
     if seen & _BREAK_FLAG:
         _mark_line_breaks(codes, ((flags & _BREAK_FLAG) > 0).nonzero()[0], position, gaps, ids)
-    layout = _pad(ids, position, begins)
-    if seen & _EYES_FLAG:
-        _mark_smileys(layout.ids, layout.classes)
-    return layout
+    bounds = position.searchsorted(begins)
+    return _pad(ids, position if source is None else source[position], bounds)
 
 
 def _leave_out_footnotes(codes: Codes, kept: Bools) -> None:
@@ -140,9 +141,8 @@ def _mark_line_breaks(codes: Codes, breaks: Ints, position: Ints, gaps: Ints, id
     ids[gaps[count > 1]] = BLANK_LINE
 
 
-def _pad(ids: Ints, position: Ints, begins: Ints) -> Layout:
-    """Put padding around each document."""
-    bounds = position.searchsorted(begins)
+def _pad(ids: Ints, position: Ints, bounds: Ints) -> Layout:
+    """Put padding around each document, and classify."""
     documents = len(bounds) - 1
     shift = PAD * np.arange(1, documents + 1)
     size = len(ids) + PAD * (documents + 1)
@@ -153,13 +153,7 @@ def _pad(ids: Ints, position: Ints, begins: Ints) -> Layout:
     else:
         at = np.arange(len(ids)) + np.repeat(shift, np.diff(bounds))
         padded[at], padded_position[at] = ids, position
-    return Layout(padded, CLASS[padded], padded_position, bounds[:-1] + shift, bounds[1:] + shift)
-
-
-def _mark_smileys(ids: Ints, classes: Classes) -> None:
-    """Count `:)` and its like, behind white space or a full stop, as mood marks, not as brackets."""
-    eyes = ((ids == ord(":")) | (ids == ord(";"))).nonzero()[0]
-    eyes = eyes[
-        _IS_MOUTH[np.minimum(ids[eyes + 1], 0xFF)] & (classes[eyes - 1] != DIGIT) & (classes[eyes - 1] != LATIN)
-    ]
-    classes[eyes] = classes[eyes + 1] = MOOD
+    faces = mark_faces(padded)
+    classes = CLASS[padded]
+    classes[faces] = MOOD
+    return Layout(padded, classes, padded_position, bounds[:-1] + shift, bounds[1:] + shift)

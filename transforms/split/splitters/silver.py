@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from klue_beam.transforms.base.codepoints import Ints
+from klue_beam.transforms.split.splitters.other_endings import with_other_ending
+from klue_beam.transforms.split.splitters.planted import as_list, pause, plant, shorten_connectives
 from klue_beam.transforms.split.splitters.spans import Splitter
 
 Ends = list[int]
@@ -38,13 +40,46 @@ class TrainingDocument:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sentence:
-    """A text that people took for one sentence, and where kss would have cut it all the same."""
+    """A text that people took for one sentence.
+
+    Attributes:
+      text: the sentence.
+      doubts: where kss would have cut it all the same.
+      names: half-open code points of names in it, as far as they are known.
+    """
 
     text: str
     doubts: tuple[int, ...] = ()
+    names: tuple[tuple[int, int], ...] = ()
+
+    def varied(self, rng: random.Random) -> "Sentence":
+        """Make a sentence harder to read now and then; one with doubts stays as it is."""
+        if self.doubts:
+            return self
+        text = plant(self.text, rng, self.names) if rng.random() < PLANTED_SHARE else self.text
+        if rng.random() < PAUSED_SHARE:
+            text = pause(text, rng)
+        if rng.random() < SHORTENED_SHARE:
+            text = shorten_connectives(text)
+        return Sentence(text)
 
 
-_VARIANTS: Final = (
+PLANTED_SHARE: Final = 0.2
+"""So many sentences that have been joined get a noun that ends like a verb."""
+
+SHORTENED_SHARE: Final = 0.5
+"""In so many sentences `-다가` is written `-다`."""
+
+PAUSED_SHARE: Final = 0.04
+"""So many sentences get an ellipsis or a tilde inside."""
+
+ASIDE_SHARE: Final = 0.02
+"""So many sentences stand in brackets of their own."""
+
+LIST_SHARE: Final = 0.08
+"""So many joined documents are lists."""
+
+VARIANTS: Final = (
     "..",
     "...",
     "~",
@@ -62,6 +97,8 @@ _VARIANTS: Final = (
     "ㅋㅋㅋ",
     "!!!",
 )
+_POLITE: Final = re.compile(r"([요죠]|니다)\W*$")
+HANGUL_END: Final = re.compile("[가-힣]$")
 _FINAL_STOP: Final = re.compile(r"(?<=[가-힣])[.]$")
 
 
@@ -112,27 +149,54 @@ def group(sentences: Iterable[Sentence], rng: random.Random, longest: int) -> It
 
 
 def by_style(sentences: Sequence[Sentence], rng: random.Random) -> list[Sentence]:
-    """Shuffle sentences of unrelated writers so that those who end with punctuation stand together."""
+    """Shuffle sentences of unrelated writers so that those who end alike, with punctuation or in 요, stand together."""
     shuffled = rng.sample(sentences, len(sentences))
-    return sorted(shuffled, key=lambda sentence: sentence.text[-1] in ".!?")
+    return sorted(shuffled, key=lambda sentence: (sentence.text[-1] in ".!?", bool(_POLITE.search(sentence.text))))
 
 
 def _restyle(texts: list[str], rng: random.Random) -> list[str]:
     """Rewrite the full stops of a whole document as one writer would, or leave them."""
     draw = rng.random()
-    if draw < 0.55:
+    if draw < 0.5:
         return texts
-    if draw < 0.85:
+    if draw < 0.76:
         return [_FINAL_STOP.sub("", text) for text in texts]
-    own = rng.sample(_VARIANTS, 2)
+    if draw < 0.84:
+        return [_FINAL_STOP.sub("", text) if rng.random() < 0.4 else text for text in texts]
+    if draw < 0.94:
+        return _as_spoken(texts, rng)
+    own = rng.sample(VARIANTS, 2)
     return [_FINAL_STOP.sub(lambda _: rng.choice((*own, ".")), text) for text in texts]
 
 
-def join(sentences: list[Sentence], rng: random.Random, footnotes: bool = False) -> TrainingDocument:
-    """Join sentences into a document, in one writer's style of ends and of white space between."""
+def _as_spoken(texts: list[str], rng: random.Random) -> list[str]:
+    """Give sentences the endings of people who talk, most of them without a mark."""
+    marks = rng.choice((("",), ("",), ("", "", *rng.sample(VARIANTS, 2)), ("", ".", "!")))
+    styles = rng.choice(
+        (("polite",), ("polite",), ("familiar",), ("familiar",), ("note", "familiar"), ("dialect", "familiar"))
+    )
+    spoken = [with_other_ending(text, rng.choice(styles), rng) + rng.choice(marks) for text in texts]
+    return [f"({text})" if rng.random() < ASIDE_SHARE and "(" not in text else text for text in spoken]
+
+
+def join(
+    sentences: list[Sentence], rng: random.Random, footnotes: bool = False, listed: bool = False
+) -> TrainingDocument:
+    """Join sentences into a document, in one writer's style of ends and of white space between.
+
+    Args:
+      sentences: what it is made of.
+      rng: the source of chance.
+      footnotes: whether some sentences get a footnote mark.
+      listed: whether it is a list for certain.
+    """
+    sentences = [sentence.varied(rng) for sentence in sentences]
     texts = _restyle([sentence.text for sentence in sentences], rng)
     draw = rng.random()
     glue: Callable[[str], str] = lambda text: " "  # noqa: E731, ARG005
+    if len(texts) > 1 and (listed or rng.random() < LIST_SHARE) and not any(sentence.doubts for sentence in sentences):
+        texts, inline = as_list(texts, rng)
+        draw = 1 if inline else 0
     if draw < 0.12:
         glue = lambda text: "\n"  # noqa: E731, ARG005
     elif draw < 0.18:

@@ -14,7 +14,7 @@ from klue_beam.transforms.split.splitters.fast import BLOCK_CODES
 CASES = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf-8"))
 """By kind, texts in which `|` stands where a sentence ends."""
 
-GOLD = Path(__file__).with_name("gold")
+FOLDER = Path(__file__).parent
 HELD_OUT = ("nested", "tweets")
 """The files of the KSS test set that neither training nor tuning has looked at."""
 
@@ -59,8 +59,24 @@ def test_a_batch_of_any_size_is_split_as_its_documents_are():
     ("genre", "floor"), [("encyclopedia", 0.97), ("news", 0.9), ("blog", 0.85), ("dialogue", 0.85)]
 )
 def test_normalised_f1_on_the_gold_splits_of_a_genre(benchmark, genre, floor):
-    scores = benchmark.score(benchmark.read_gold(GOLD / f"{genre}.txt"), load_splitter("fast"))
+    scores = benchmark.score(benchmark.read_gold(FOLDER / "gold" / f"{genre}.txt"), load_splitter("fast"))
     assert scores.normalised_dice / scores.gold >= floor
+
+
+def test_normalised_f1_on_gold_splits_that_no_rule_was_chosen_on(benchmark):
+    total = benchmark.Scores(0, 0, 0, 0, 0)
+    for path in sorted((FOLDER / "held").iterdir()):
+        total = total.plus(benchmark.score(benchmark.read_gold(path), load_splitter("fast")))
+    assert total.normalised_dice / total.gold >= 0.89
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_well_punctuated_sentences_with_nouns_that_end_like_verbs_are_not_cut(benchmark, size):
+    sentences = benchmark.lookalike_sentences(FOLDER / "lookalikes.json")
+    documents = [sentences[first : first + size] for first in range(0, len(sentences), size)]
+    cut = benchmark.count_cut(documents, load_splitter("fast"))
+    assert len(sentences) == 1000
+    assert len(cut) <= 5, cut
 
 
 def test_normalised_f1_on_the_kss_test_set_is_at_least_that_of_kss(benchmark, shared_data):

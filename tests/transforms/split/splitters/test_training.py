@@ -7,8 +7,11 @@ import random
 import numpy as np
 import pytest
 
+from klue_beam.transforms.split.splitters.bare_endings import PAIR_BITS, Endings
 from klue_beam.transforms.split.splitters.fast import fast_splitter
 from klue_beam.transforms.split.splitters.model import BoundaryModel, model_version
+from klue_beam.transforms.split.splitters.other_endings import STYLES, with_other_ending
+from klue_beam.transforms.split.splitters.planted import plant
 from klue_beam.transforms.split.splitters.silver import Sentence, by_style, group, join
 from klue_beam.transforms.split.splitters.training import train_splitter
 
@@ -25,8 +28,9 @@ def test_a_joined_document_is_its_sentences_and_says_where_they_end(seed):
     document = join(SENTENCES[:5], random.Random(seed), footnotes=seed % 2 == 0)
     (ends,) = document.ends
     begins = [0, *ends[:-1]]
-    words = [sentence.text.split()[:2] for sentence in SENTENCES[:5]]
-    assert [document.text[begin:end].split()[:2] for begin, end in zip(begins, ends, strict=True)] == words
+    pieces = [document.text[begin:end] for begin, end in zip(begins, ends, strict=True)]
+    for piece, sentence in zip(pieces, SENTENCES[:5], strict=True):
+        assert all(word in piece for word in sentence.text.split()[:2])
     assert ends[-1] <= len(document.text)
     assert not document.text[ends[-1] :].strip()
 
@@ -48,13 +52,43 @@ def test_grouping_uses_each_sentence_once_and_styles_stand_together():
     assert stopped == sorted(stopped)
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_other_endings_keep_the_stem_and_drop_the_stop(style):
+    rng = random.Random(5)
+    for text, stem in (
+        ("비가 왔다.", "비가 왔"),
+        ("밥을 먹는다.", "밥을 먹"),
+        ("문을 닫습니다.", "문을 닫"),
+        ("끝이다.", "끝"),
+    ):
+        for _ in range(20):
+            spoken = with_other_ending(text, style, rng)
+            assert spoken.startswith(stem)
+            assert not spoken.endswith(".")
+    assert with_other_ending("벌써 저녁?", style, rng) == "벌써 저녁?"
+
+
+def test_an_invented_noun_is_planted_between_words_or_in_the_place_of_a_bare_name():
+    rng = random.Random(2)
+    planted = {plant("어제 철수 형이 왔다.", rng, names=((3, 5),)) for _ in range(60)}
+    assert any(text.startswith("어제 철수 ") is False and text.endswith(" 형이 왔다.") for text in planted)
+    assert any("철수 형이" in text for text in planted)
+    assert all(len(text.split()) in (4, 5) for text in planted)
+    assert plant("...", rng) == "..."
+
+
 def test_a_stored_model_scores_like_the_one_that_was_stored(tmp_path):
     rng = np.random.default_rng(1)
-    model = BoundaryModel(rng.normal(size=2**20).astype(np.float32), 0.5, np.arange(0x10001) % 3 == 0)
+    endings = Endings(np.arange(0x10001) % 3 == 0, np.arange(2**PAIR_BITS) % 5 == 0)
+    model = BoundaryModel(
+        rng.normal(size=2**20).astype(np.float32), np.arange(4, dtype=np.float32).reshape(2, 2), endings
+    )
     model.save(tmp_path / "one.npz")
     loaded = BoundaryModel.load(tmp_path / "one.npz")
     assert np.abs(loaded.weights - model.weights).max() <= np.abs(model.weights).max() / 127 / 2 * 1.001
-    assert (loaded.bias, loaded.is_bare_ending.tolist()) == (model.bias, model.is_bare_ending.tolist())
+    assert loaded.biases.tolist() == [[0, 1], [2, 3]]
+    assert loaded.endings.last.tolist() == endings.last.tolist()
+    assert loaded.endings.pair.tolist() == endings.pair.tolist()
 
 
 @pytest.fixture
@@ -69,13 +103,17 @@ def data(tmp_path):
         with lzma.open(path, "wt", encoding="utf-8") as file:
             file.write(content)
 
+    def relation(line):
+        entities = {"subject_entity": {"start_idx": 0, "end_idx": 1}, "object_entity": {"start_idx": 4, "end_idx": 5}}
+        return json.dumps({"sentence": line, **entities}) + "\n"
+
     for name in ("nsmc", "boddari", "law", "novel"):
         glue = "\n" if name == "novel" else " "
         records = [{"id": str(n), "text": glue.join(lines[n : n + 4])} for n in range(0, len(lines), 4)]
         write(text / f"{name}.jsonl.xz", "".join(json.dumps(record) + "\n" for record in records))
     rows = (f"klue-ner-v1_train_{n:05}_{'nsmc' if n % 2 else 'wikitree'}\t{line}\n" for n, line in enumerate(lines))
     write(klue / "klue-ner.raw-sentences.tsv.xz", "".join(rows))
-    write(klue / "klue-re.jsonl.xz", "".join(json.dumps({"sentence": line}) + "\n" for line in lines))
+    write(klue / "klue-re.jsonl.xz", "".join(map(relation, lines)))
     (klue / "ynat.csv").write_text(
         "index,title,topic_idx,label\n0,축제 막 올라,2,사회\n1,비 소식,2,사회\n", encoding="utf-8"
     )
