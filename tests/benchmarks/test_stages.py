@@ -46,7 +46,7 @@ def test_a_watch_sees_tokenizer_and_model_and_repeats_the_calls(model: str) -> N
     assert watch.forward.wall > 0
     assert watch.tokenise.wall + watch.forward.wall < spent.wall
     called = {method.__qualname__ for method, _, _ in watch.calls}
-    assert {"MultiTaskModel.forward", "TopicHead.forward", "RelationHead.score"} <= called
+    assert {"MultiTaskModel.forward", "SentenceHead.forward", "RelationHead.score"} <= called
     n_calls, forward = len(watch.calls), watch.forward
     assert watch.replay().wall > 0
     lengths = engine.tokenizer.encode(SENTENCES).pieces.lengths + engine.tokenizer.n_special
