@@ -1,5 +1,6 @@
 """The command line: `klue-beam annotate | verify | …`."""
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
@@ -69,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale without Korean must not end a command
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name = arguments[0] if arguments else ""
     if name in ("", "-h", "--help", "help"):

@@ -16,6 +16,7 @@ from klue_beam.beam_pipelines.commands.options import add_dataset_arguments, par
 from klue_beam.beam_pipelines.local.amount import AmountMeter
 from klue_beam.beam_pipelines.local.driver import DriverError, ShardJob, run_on_dask
 from klue_beam.beam_pipelines.local.job import Job, close_job, open_job, plan_job
+from klue_beam.beam_pipelines.views.consoles import open_console
 from klue_beam.beam_pipelines.views.progress import Counts, JobProgress, PlanView, ProgressView
 from klue_beam.schemas.config import AnnotateConfig
 from klue_beam.schemas.registry import TASKS
@@ -50,7 +51,7 @@ def run(call: Call) -> int:
             tell(NAME, "Stopped before anything was annotated.")
             return INCOMPLETE
         if call.options.dry_run:
-            draw_plan(Console(), job)
+            draw_plan(open_console(), job)
             return OK
         return _finish(call, job)
 
@@ -60,7 +61,7 @@ def _prepare(call: Call, stack: contextlib.ExitStack) -> Job:
     config = _resolve_config(call.options)
     if not call.options.dry_run:
         stack.enter_context(open_store(call.options.output).lock())
-    with PlanView(Console(stderr=True)) as view:
+    with PlanView(open_console(stderr=True)) as view:
         job = plan_job(call.options.output, call.options.input, config, call.cluster.device, view.hear)
     _check_device(call, job)
     return job
@@ -68,7 +69,7 @@ def _prepare(call: Call, stack: contextlib.ExitStack) -> Job:
 
 def _finish(call: Call, job: Job) -> int:
     try:
-        return _annotate(call, job, Console(), Console(stderr=True))
+        return _annotate(call, job, open_console(), open_console(stderr=True))
     except KeyboardInterrupt:
         if call.runs_here:
             job.store.clear_attempts()

@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from klue_beam.beam_pipelines.commands.base import OK
 from klue_beam.beam_pipelines.commands.model_card import CARD_FILE, new_model_folder
+from klue_beam.beam_pipelines.views.consoles import open_console
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model, save_model
 from klue_beam.transforms.models.checkpoints.folders import resolve_folder
 from klue_beam.transforms.training.averaging import average_models
@@ -25,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
       ValueError: if the models have no mean, or there is one in the folder.
       OSError: if a file cannot be read or written.
     """
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     output = new_model_folder(args.output)
     loaded = [load_model(_find(name)) for name in args.models]
     models, tokenizers = [model for model, _ in loaded], [tokenizer for _, tokenizer in loaded]

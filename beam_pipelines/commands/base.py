@@ -81,7 +81,12 @@ def run_command(
       The exit code: what `work` gave, 2 for a mistake, 1 after Ctrl-C.
     """
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who reads has enough, as in `klue-beam query … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at the end goes nowhere
+        return OK
     except SystemExit as end:  # --help
         return OK if end.code is None else int(end.code)
     except mistakes as error:

@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from klue_beam.beam_pipelines.commands.base import OK
+from klue_beam.beam_pipelines.views.consoles import open_console
 from klue_beam.schemas.config import require
 from klue_beam.schemas.registry import TASKS
 from klue_beam.transforms.models.checkpoints.checkpoint import load_model
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace, files: Mapping[str, str], by_hand: Mapping[str
       ValueError: if model and rows do not go together.
       OSError: if a file cannot be read or written.
     """
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     folder = Path(args.model)

@@ -15,6 +15,7 @@ from rich.text import Text
 from klue_beam.beam_pipelines.commands.base import OK
 from klue_beam.beam_pipelines.commands.options import to_model_config
 from klue_beam.beam_pipelines.graphs.gold import run_annotation, run_answers
+from klue_beam.beam_pipelines.views.consoles import open_console
 from klue_beam.beam_pipelines.views.report import draw_report
 from klue_beam.schemas.config import ModelConfig, require
 from klue_beam.schemas.registry import TASKS
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace, flags: Sequence[str], note: str) -> int:
       OSError: if a file cannot be read or written.
       RuntimeError: if the pipeline failed.
     """
-    out, err = Console(), Console(stderr=True)
+    out, err = open_console(), open_console(stderr=True)
     task: Task = TASKS[options.task]
     config = resolve_models(to_model_config(options, (task.name,)))
     model = config.models[task.name]

@@ -46,10 +46,11 @@ def _export(arguments: Sequence[str]) -> int:
         parser.error(f"the following arguments are required: {', '.join(missing)}")
     base = load(NAME, "klue_beam.transforms.export.base")
     reader = load(NAME, "klue_beam.transforms.plan.dataset")
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    out, err = Console(), Console(stderr=True)
+    from klue_beam.beam_pipelines.views.consoles import open_console  # noqa: PLC0415
+
+    out, err = open_console(), open_console(stderr=True)
     bar = Progress(
         TextColumn("exporting sentences"),
         BarColumn(),

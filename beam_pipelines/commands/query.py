@@ -1,6 +1,7 @@
 """`klue-beam query DIR "SQL"`: ask a dataset by SQL."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from klue_beam.beam_pipelines.commands.base import OK, CommandParser, load, run_command
 from klue_beam.beam_pipelines.commands.values import whole_number
+from klue_beam.transforms.base.printable import show
 
 if TYPE_CHECKING:
     from klue_beam.transforms.report.queries import Query
@@ -67,13 +69,15 @@ def _query(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(list(arguments))
     if options.format == "parquet" and options.output is None:
         raise ValueError("`--output` must be given for Parquet, got none. Name a file.")
+    if options.format == "table" and options.output is not None:
+        raise ValueError("`--format` must be csv, json or parquet for a file, got table. Name one of them.")
     if options.limit < 1:
         raise ValueError(f"`--limit` must be at least 1, got {options.limit}. Leave it out for {DEFAULT_LIMIT}.")
     reader = load(NAME, "klue_beam.transforms.plan.dataset")
     queries = load(NAME, "klue_beam.transforms.report.queries")
     with queries.Query(reader.open_dataset(options.dataset), options.sql) as query:
         if options.output is None:
-            _write_text(query, options, sys.stdout)
+            _write_terminal(query, options)
         else:
             _write_file(query, options)
     return OK
@@ -89,18 +93,22 @@ def _write_file(query: "Query", options: argparse.Namespace) -> None:
                 results.write_parquet(query, binary)
         else:
             with path.open("w", encoding="utf-8", newline="") as text:
-                _write_text(query, options, text)
+                results.TEXT_WRITERS[options.format](query, text)
 
 
-def _write_text(query: "Query", options: argparse.Namespace, file: TextIO) -> None:
+def _write_terminal(query: "Query", options: argparse.Namespace) -> None:
     results = load(NAME, "klue_beam.transforms.report.results")
-    if options.format != "table":
-        results.TEXT_WRITERS[options.format](query, _SafeTerminal(file) if file.isatty() else file)
-        return
-    consoles = load(NAME, "klue_beam.beam_pipelines.views.consoles")
-    table = load(NAME, "klue_beam.beam_pipelines.views.table")
-    console = consoles.open_console(file)
-    table.draw_rows(console, query.schema.names, results.read_plain_rows(query), options.limit)
+    if options.format == "table":
+        consoles = load(NAME, "klue_beam.beam_pipelines.views.consoles")
+        table = load(NAME, "klue_beam.beam_pipelines.views.table")
+        console = consoles.open_console(width_of_a_file=table.LONGEST_LINE)
+        table.draw_rows(console, query.schema.names, results.read_plain_rows(query), options.limit)
+    elif sys.stdout.isatty():
+        results.TEXT_WRITERS[options.format](query, _SafeTerminal(sys.stdout))
+    else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", newline="")  # data is UTF-8 in any locale
+        results.TEXT_WRITERS[options.format](query, sys.stdout)
 
 
 class _SafeTerminal:
@@ -110,6 +118,5 @@ class _SafeTerminal:
         self._file = file
 
     def write(self, text: str) -> int:
-        from klue_beam.transforms.base.printable import show  # noqa: PLC0415
-
+        """Write text, its control characters as escapes."""
         return self._file.write(show(text))

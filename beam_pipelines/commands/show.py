@@ -1,7 +1,6 @@
 """`klue-beam show DIR`: sentences of a dataset, drawn in the terminal."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -37,6 +36,9 @@ def make_parser() -> CommandParser:
     order.add_argument("--lowest", metavar="TASK", help="the sentences with this task's lowest scores, lowest first")
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="another number gives another sample")
     parser.add_argument(
+        "--nested", action="store_true", help="draw trees nested, the root first, and not as arcs beside the words"
+    )
+    parser.add_argument(
         "--limit", type=whole_number, metavar="N", help=f"at most so many sentences (default: {DEFAULT_LIMIT})"
     )
     return parser
@@ -66,9 +68,9 @@ def _show(arguments: Sequence[str]) -> int:
         doc=options.doc, label=options.label, where=options.where, lowest=options.lowest, seed=seed, limit=limit
     )
     rows = picking.pick_sentences(reader.open_dataset(options.dataset), choice)
-    console = consoles.open_console(sys.stdout, width_of_a_file=WIDTH_OF_A_FILE)
+    console = consoles.open_console(width_of_a_file=WIDTH_OF_A_FILE)
     for row in rows:
-        console.print(drawing.draw_sentence(row))
+        console.print(drawing.draw_sentence(row, in_order=not options.nested))
         console.print()
     if not rows:
         tell(NAME, "No sentence is so.")

@@ -21,6 +21,7 @@ from klue_beam.beam_pipelines.commands.training_setup import (
     load_texts,
     start_model,
 )
+from klue_beam.beam_pipelines.views.consoles import open_console
 from klue_beam.transforms.models.checkpoints.checkpoint import save_model
 from klue_beam.transforms.models.checkpoints.multitask import MultiTaskModel, count_parameters
 from klue_beam.transforms.models.nets.precision import choose_device
@@ -59,7 +60,7 @@ def run(
       ValueError: if the options, the base and the data do not go together.
       OSError: if a file cannot be read or written.
     """
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     folder = new_model_folder(args.output)
     options = {field.name: getattr(args, field.name) for field in fields(TrainConfig) if "help" in field.metadata}
     config = TrainConfig(epochs=dict(epochs), bf16=args.precision == "bf16", **options)

@@ -45,11 +45,12 @@ def main(arguments: Sequence[str]) -> int:
 def _verify(arguments: Sequence[str]) -> int:
     dataset: str = make_parser().parse_args(list(arguments)).dataset
     verify = load(NAME, "klue_beam.transforms.verify.dataset").verify
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    out, err = Console(), Console(stderr=True)
+    from klue_beam.beam_pipelines.views.consoles import open_console  # noqa: PLC0415
+
+    out, err = open_console(), open_console(stderr=True)
     bar = Progress(
         TextColumn("verifying shards"),
         BarColumn(),

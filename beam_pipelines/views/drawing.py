@@ -23,18 +23,21 @@ PREVIEW_ROWS: Final = 1000
 """So many rows of a segment are looked at to pick from."""
 
 
-def draw_sentence(row: Row) -> RenderableType:
+def draw_sentence(row: Row, *, in_order: bool = False) -> RenderableType:
     """Draw an annotated sentence; what was not asked for or not found is left out.
 
     Args:
       row: of the output's schema. Control characters in it are drawn as their pictures.
+      in_order: whether the words of a tree stand in their order, joined by arcs, and not nested.
 
     Returns:
       Something that a rich console prints; it measures Korean as two cells a syllable, and breaks no line within what a
       task has marked.
     """
     row = show_in_place(dict(row))
-    drawing = Drawing(Text(f"{row['doc_id']} · {row['sentence_index']}", style="dim"), Text(row["text"]))
+    drawing = Drawing(
+        Text(f"{row['doc_id']} · {row['sentence_index']}", style="dim"), Text(row["text"]), in_order=in_order
+    )
     known = {task.field.name: task for task in TASKS.values()}
     for name, value in row.items():
         if value is None or value == [] or name in SENTENCE.names:

@@ -9,11 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from klue_beam.transforms.base.printable import show, show_in_place
+from klue_beam.transforms.base.printable import show, show_lines
 from klue_beam.transforms.report.results import to_cell
 
 NOTHING: Final = "∅"
 """Stands for null, which is not the empty text."""
+
+LONGEST_LINE: Final = 10_000
+"""So wide is a table where there is no terminal, and COLUMNS does not say how wide it is."""
 
 LONGEST_CELL_CHARS: Final = 300
 """A longer value is cut in a table; other formats have it whole."""
@@ -45,7 +48,5 @@ def draw_rows(console: Console, names: Sequence[str], rows: Iterable[Sequence[An
 def _cell(value: Any) -> Text:
     if value is None:
         return Text(NOTHING, style="dim")
-    # A table drawn by DuckDB itself (EXPLAIN) has lines of its own.
-    lines = (show_in_place(line) for line in to_cell(value, NOTHING).split("\n"))
-    text = "\n".join(lines)
+    text = show_lines(to_cell(value, NOTHING))  # a table drawn by DuckDB itself (EXPLAIN) has lines of its own
     return Text(text if len(text) <= LONGEST_CELL_CHARS or "\n" in text else f"{text[:LONGEST_CELL_CHARS]}…")

@@ -44,6 +44,15 @@ def show_in_place(value: Any) -> Any:
     return value
 
 
+def show_lines(text: str) -> str:
+    r"""Write text of several lines for a terminal, as `show_in_place`, its line breaks kept.
+
+    >>> show_lines("a\x1b[2J\nb")
+    'a␛[2J\nb'
+    """
+    return text if text.isprintable() else "\n".join(map(show_in_place, text.split("\n")))
+
+
 def _show_character(character: str) -> str:
     if character.isprintable() or character in _HARMLESS:
         return character

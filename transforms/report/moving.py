@@ -1,5 +1,7 @@
 """Which labels two datasets of the same sentences give differently."""
 
+import os
+import tempfile
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -7,8 +9,7 @@ from klue_beam.transforms.report.columns import LabelColumn
 from klue_beam.transforms.report.samples import PLACE
 
 MOST_MOVES: Final = 30
-NOTHING: Final = None
-"""The label of a span that one of the two does not have."""
+MEMORY_LIMIT: Final = "1GB"
 
 _SENTENCE_KEY: Final = f"hash({', '.join(PLACE)})"
 
@@ -16,8 +17,7 @@ _SENTENCE_KEY: Final = f"hash({', '.join(PLACE)})"
 def compare_labels(first: Any, second: Any, columns: Mapping[str, LabelColumn]) -> dict[str, Any]:
     """Compare the labels of the sentences that both datasets have, by their places in the sources.
 
-    Labels are compared as columns of small numbers in a database of its own, which goes to disk where it does not fit
-    into memory.
+    Labels are compared as columns of small numbers in a database of its own, in the folder for temporary files.
 
     Args:
       first, second: connections of the two datasets.
@@ -29,21 +29,21 @@ def compare_labels(first: Any, second: Any, columns: Mapping[str, LabelColumn]) 
     """
     import duckdb  # noqa: PLC0415  without it there are no connections
 
-    ((spill,),) = first.execute("SELECT current_setting('temp_directory')").fetchall()
-    scratch = duckdb.connect(config={"temp_directory": spill})
-    try:
-        for name, connection in (("a", first), ("b", second)):
-            _copy(scratch, f"{name}_sentences", connection, f"SELECT {_SENTENCE_KEY} AS sentence FROM sentences")
-        scratch.execute(
-            "CREATE TABLE common AS SELECT sentence FROM a_sentences SEMI JOIN b_sentences USING (sentence)"
-        )
-        numbers = [
-            scratch.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
-            for table in ("a_sentences", "b_sentences", "common")
-        ]
-        moved = [_compare(scratch, first, second, column) for column in columns.values() if _spot(column)]
-    finally:
-        scratch.close()
+    with tempfile.TemporaryDirectory(prefix="klue-beam-compare-") as folder:
+        scratch = duckdb.connect(os.path.join(folder, "labels.duckdb"), config={"memory_limit": MEMORY_LIMIT})
+        try:
+            for name, connection in (("a", first), ("b", second)):
+                _copy(scratch, f"{name}_sentences", connection, f"SELECT {_SENTENCE_KEY} AS sentence FROM sentences")
+            scratch.execute(
+                "CREATE TABLE common AS SELECT sentence FROM a_sentences SEMI JOIN b_sentences USING (sentence)"
+            )
+            numbers = [
+                scratch.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
+                for table in ("a_sentences", "b_sentences", "common")
+            ]
+            moved = [_compare(scratch, first, second, column) for column in columns.values() if _spot(column)]
+        finally:
+            scratch.close()
     return {"sentences": numbers, "labels": moved}
 
 

@@ -90,11 +90,13 @@ class Drawing:
       head: the line above the sentence: which sentence it is, and what holds for all of it.
       sentence: the sentence, with what is marked in it.
       below: what stands below it.
+      in_order: whether words stand below it in their order, joined by arcs, and not nested.
     """
 
     head: "Text"
     sentence: "Text"
     below: "list[RenderableType]" = dataclasses.field(default_factory=list)
+    in_order: bool = False
 
 
 class Checkpoint(abc.ABC):

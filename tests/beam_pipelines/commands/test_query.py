@@ -3,7 +3,11 @@
 import csv
 import io
 import json
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -70,6 +74,7 @@ def test_a_file_gets_its_name_when_it_is_whole(
         (["SELECT 1; SELECT 2"], "The query must be one statement that reads, got 'SELECT 1; SELECT 2'."),
         ([""], "The query must be one statement that reads, got ''. Begin it with SELECT"),
         (["SELECT 1", "--format", "parquet"], "`--output` must be given for Parquet, got none. Name a file."),
+        (["SELECT 1", "--output", "x"], "--format must be csv, json or parquet for a file, got table."),
         (["SELECT 1", "--limit", "0"], "`--limit` must be at least 1, got 0. Leave it out for 100."),
         (["SELECT 1", "--format", "xml"], "--format must be one of table, csv, json, parquet, got 'xml'."),
     ],
@@ -113,3 +118,27 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
         draw_rows(console, ["a\x1b[2J"], [["b\x1b]0;title\x07\x9b2J\u202e"]], 10)
     assert not set(capture.get()) & set("\x1b\x07\x9b\u202e")
     assert "b␛]0;title␇\ufffd2J\ufffd" in capture.get()
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "klue_beam", *arguments]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, timeout=300, check=False)
+
+
+def test_data_are_utf_8_in_a_locale_without_korean_and_a_table_is_still_drawn(undisturbed: Path) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    call = ("query", str(undisturbed), "SELECT text FROM sentences LIMIT 1")
+    data = run(*call, "--format", "csv", **ascii_only)
+    assert (data.returncode, data.stderr) == (0, b"")
+    assert data.stdout.decode("utf-8").startswith("text\n")
+    assert "글이다" in data.stdout.decode("utf-8")
+    drawn = run(*call, **ascii_only)
+    assert (drawn.returncode, drawn.stderr) == (0, b"")
+    assert rb"\uae00\uc774\ub2e4" in drawn.stdout
+
+
+def test_who_reads_may_stop_before_the_end(undisturbed: Path) -> None:
+    command = f"{shlex.join([sys.executable, '-m', 'klue_beam', 'query', str(undisturbed)])} " \
+        "'SELECT range FROM range(1000000)' --format csv | head -n 2"  # fmt: skip
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"range\n0\n", b"")

@@ -55,6 +55,40 @@ def test_topic_entities_relations_tree_and_flags_are_drawn() -> None:
     ]
 
 
+def test_a_tree_in_the_order_of_the_sentence_has_an_arc_from_each_word_to_its_head() -> None:
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(draw_sentence({**ROW, "relations": []}, in_order=True))
+    assert capture.get().splitlines()[2:] == [
+        "  ╭─▶ 김하늘 NP",
+        "╭─┴─▶ 대표는 NP_SBJ",
+        "│ ╭─▶ 부산에서 NP_AJT",
+        "╰─┴─● 일한다. VP",
+    ]
+
+
+def test_two_arcs_that_meet_at_a_word_are_told_apart() -> None:
+    arcs = [
+        {"index": n, "form": form, "begin": 0, "end": 1, "head": head, "deprel": "NP", "score": 1.0}
+        for n, (form, head) in enumerate([("무인", 2), ("모내기", 3), ("기계", 0)], 1)
+    ]
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(draw_sentence({**ROW, "relations": [], "dependencies": arcs}, in_order=True))
+    assert capture.get().splitlines()[2:] == ["  ╭─▶ 무인 NP", "╭─┴─▶ 모내기 NP", "╰───● 기계 NP"]
+
+
+def test_arcs_too_deep_within_each_other_are_nested() -> None:
+    arcs = [
+        {"index": n, "form": f"말{n}", "begin": 0, "end": 1, "head": 40 if n < 40 else 0, "deprel": "NP", "score": 1.0}
+        for n in range(1, 41)
+    ]
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(draw_sentence({**ROW, "relations": [], "dependencies": arcs}, in_order=True))
+    assert capture.get().splitlines()[2] == "말40 NP"
+
+
 def test_tasks_that_were_not_asked_for_are_left_out() -> None:
     row = {name: value for name, value in ROW.items() if name not in ("topic", "entities", "relations", "dependencies")}
     assert draw({**row, "flags": []}) == ["글-1 · 2", TEXT]

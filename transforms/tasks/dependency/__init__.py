@@ -148,10 +148,15 @@ class DependencyTask(Task):
         _check_tree(checker, owner, read_numbers(items, "head"), first, counts)
 
     def draw(self, row: Mapping[str, Any], drawing: Drawing) -> None:
-        """See Task: eojeols nested below their heads, those of one head in the order of the sentence."""
+        """See Task: eojeols nested below their heads, those of one head in the order of the sentence; or arcs."""
         from rich.text import Text
         from rich.tree import Tree
 
+        from klue_beam.transforms.tasks.dependency.arcs import draw_arcs
+
+        if drawing.in_order and (drawn := draw_arcs(row["dependencies"])) is not None:
+            drawing.below.append(drawn)
+            return
         children: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
         for arc in row["dependencies"]:
             children[arc["head"]].append(arc)
