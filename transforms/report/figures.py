@@ -84,7 +84,8 @@ def _labels(connection: Any, column: LabelColumn, parts: Parts) -> dict[str, Any
         f"SELECT part, label, bin, count(*), sum(score) FROM ("
         f'SELECT first_part + record_index // records_a_part AS part, item."{column.label}" AS label, '
         f"{score} AS score, "
-        f"least(floor({score} * {SCORE_BINS}), {SCORE_BINS - 1})::INTEGER AS bin FROM {items} JOIN parts USING (source)"
+        f"if({score} IS NULL, NULL, least(floor({score} * {SCORE_BINS}), {SCORE_BINS - 1}))::INTEGER AS bin "
+        f"FROM {items} JOIN parts USING (source)"
         ") GROUP BY part, label, bin"
     ).fetchall()
     counts: Counter[str] = Counter()
