@@ -44,7 +44,8 @@ def make_parser() -> CommandParser:
         "--max_rejects",
         type=whole_number,
         metavar="N",
-        help="more rejects than this make the run a failure (exit code 1).",
+        help="more rejects than this make the run a failure (exit code 1); left out, more rejects than documents do, "
+        "and a run whose first records are all rejects is not begun.",
     )
     group.add_argument("--dry_run", action="store_true", help="print what would be done; write nothing.")
     group.add_argument(

@@ -11,7 +11,7 @@ from klue_beam.beam_pipelines.commands.annotate import Call
 from klue_beam.beam_pipelines.commands.base import INCOMPLETE, OK
 from klue_beam.beam_pipelines.local.job import Job
 from klue_beam.beam_pipelines.views.drawing import draw_preview
-from klue_beam.beam_pipelines.views.summary import draw_summary, summarize
+from klue_beam.beam_pipelines.views.summary import Summary, draw_summary, summarize
 from klue_beam.schemas.shard import Shard
 
 MOST_SOURCES_SHOWN: Final = 20
@@ -41,6 +41,19 @@ def draw_plan(console: Console, job: Job) -> None:
     console.print(f"{len(job.pending):,} of {len(job.plan.shards):,} shards are to do. Nothing was written.")
 
 
+def _too_many_rejects(summary: Summary, most: int | None) -> str:
+    """Say why a dataset's rejects make its run a failure; "" if they do not."""
+    rejects, documents = summary.counts["rejects"], summary.counts["documents"]
+    if most is not None:
+        return f"There must be at most {most:,} rejects (`--max_rejects`), got {rejects:,}." if rejects > most else ""
+    if rejects > documents:
+        return (
+            f"There must be more documents than rejects, got {documents:,} and {rejects:,}. Look at the rejects and "
+            "correct the options or the inputs, or say with `--max_rejects` how many there may be."
+        )
+    return ""
+
+
 def draw_report(call: Call, job: Job, set_aside: Mapping[Shard, str], rate: float | None, out: Console) -> int:
     """Draw what came out of a run and give its exit code."""
     dataset = job.read_back()
@@ -56,10 +69,9 @@ def draw_report(call: Call, job: Job, set_aside: Mapping[Shard, str], rate: floa
             f"{len(job.pending):,} shards are not done. Run the same command again: it does only what is left.",
             soft_wrap=True,
         )
-    rejects, most = summary.counts["rejects"], call.options.max_rejects
-    if most is not None and rejects > most:
+    if fault := _too_many_rejects(summary, call.options.max_rejects):
         code = INCOMPLETE
-        out.print(f"There must be at most {most:,} rejects (`--max_rejects`), got {rejects:,}.", soft_wrap=True)
+        out.print(fault, soft_wrap=True)
     if call.options.preview and code == OK:
         out.print()
         draw_preview(out, dataset, call.options.preview)

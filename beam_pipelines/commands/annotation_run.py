@@ -27,6 +27,7 @@ from klue_beam.transforms.formats.bytes import SourceChangedError
 from klue_beam.transforms.models.checkpoints.folders import resolve_folder
 from klue_beam.transforms.models.checkpoints.spec import ModelSpec
 from klue_beam.transforms.models.engine.resolving import resolve_models
+from klue_beam.transforms.read.first_look import require_documents
 from klue_beam.transforms.split.sentences import splitter_version
 
 
@@ -64,6 +65,8 @@ def _prepare(call: Call, stack: contextlib.ExitStack) -> Job:
     with PlanView(open_console(stderr=True)) as view:
         job = plan_job(call.options.output, call.options.input, config, call.cluster.device, view.hear)
     _check_device(call, job)
+    if call.options.max_rejects is None and not any(receipt.counts["documents"] for receipt in job.receipts):
+        require_documents(job.pending, job.config.read)
     return job
 
 

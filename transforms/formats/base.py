@@ -8,8 +8,8 @@ alone. The object is registered in klue_beam.schemas.registry.FORMATS, or by a p
 
 import abc
 import os
-from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from klue_beam.schemas.config import ReadConfig
 from klue_beam.schemas.shard import Source, SourceRange
@@ -145,6 +145,15 @@ class Format(abc.ABC):
         Raises:
           ValueError, OSError: as `open`.
         """
+
+    def sample_fields(self, part: SourceRange, rejected: Sequence[bytes]) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002  most formats have no fields
+        """Give the fields of some records by name, for telling a user which there are; none where records have none.
+
+        Args:
+          part: a range whose first records were all rejected.
+          rejected: the first bytes of some of them.
+        """
+        return ()
 
     def is_input(self, name: str) -> bool:
         """Tell by its name whether a file of a folder is read.

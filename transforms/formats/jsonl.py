@@ -1,10 +1,13 @@
 """Documents in JSON lines."""
 
+import contextlib
 import json
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from klue_beam.schemas.config import ReadConfig
+from klue_beam.schemas.shard import SourceRange
 from klue_beam.transforms.formats.base import Document, Record, RecordError
 from klue_beam.transforms.formats.records import LineFormat, decode_record
 
@@ -46,6 +49,15 @@ class JsonLinesFormat(LineFormat):
     """One JSON object a line."""
 
     suffixes = (".jsonl", ".ndjson")
+
+    def sample_fields(self, part: SourceRange, rejected: Sequence[bytes]) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002  another format needs it
+        """Give the objects among the rejected lines."""
+        objects = []
+        for line in rejected:
+            with contextlib.suppress(ValueError, RecursionError):
+                value = json.loads(line)
+                objects += [value] if isinstance(value, dict) else []
+        return objects
 
     def parse(self, record: Record, config: ReadConfig) -> Document:
         """Read one line; a blank one is a document without text."""

@@ -7,7 +7,7 @@ import decimal
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from klue_beam.transforms.formats.bytes import BLOCK_BYTES, read_blocks
 from klue_beam.transforms.formats.columns import Columns, Fault, Rows
 
 MAX_BATCH_ROWS: Final = 1024
+SAMPLE_ROWS: Final = 10
 
 Bools = npt.NDArray[np.bool_]
 
@@ -52,6 +53,17 @@ class ParquetFormat(Format):
     def open(self, part: SourceRange, config: ReadConfig) -> "RowReader":
         """Begin to read row groups."""
         return RowReader(part, config)
+
+    def sample_fields(self, part: SourceRange, rejected: Sequence[bytes]) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002  another format needs it
+        """Give some rows of the range as far as they can be read, else the columns without values."""
+        with _open(part.address) as file:
+            names = file.schema_arrow.names
+            try:
+                batch = next(file.iter_batches(SAMPLE_ROWS, row_groups=[part.begin]))
+                rows: list[Mapping[str, Any]] = batch.to_pylist()
+            except (StopIteration, pa.ArrowException, OSError, ValueError):
+                return [dict.fromkeys(names)]
+        return rows
 
     def amount(self, part: SourceRange) -> int:
         """Tell how many rows the footer counts."""
