@@ -12,7 +12,7 @@ usage() {
 Usage: run.sh [COMMAND [ARGUMENT ...]]
 
   (none)      set up .venv, annotate the bundled sample into out/sample and draw what was found
-  setup       set up .venv and stop; with names of extras (kss kiwi gcp aws dev browser) these, too
+  setup       set up .venv and stop; with names of extras (kiwi gcp aws dev browser) these, too
   test        run the tests; arguments go to pytest
   check       ruff, mypy --strict and the layering test
   help        this text

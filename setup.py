@@ -7,16 +7,11 @@ from setuptools import find_packages, setup
 GCP = ["apache-beam[gcp]>=2.77"]  # a hundred packages, for Dataflow alone
 AWS = ["apache-beam[aws]>=2.77"]
 KIWI = ["kiwipiepy>=0.24"]
-KSS = [
-    "kss>=6.0.6,<6.1",  # the splitter reaches into its modules
-    "python-mecab-ko>=1.3.7",  # what kss takes for its backend "mecab"; its dictionary comes along
-]
 QUERY = ["duckdb>=2.0"]
 BROWSER = ["axe-playwright-python>=0.1.8", "playwright>=1.50"]  # for the tests of the report, beside a Chromium
 DEV = [
     *GCP,
     *KIWI,
-    *KSS,
     *QUERY,
     "build>=1.2",
     "datatrove>=0.10",  # a peer in benchmarks
@@ -30,7 +25,6 @@ DEV = [
     "scikit-learn>=1.5",  # it, scipy and seqeval are what our own metrics are tested against
     "scipy>=1.14",
     "seqeval>=1.2.2",
-    "smart_open[zst]>=7.0",  # in benchmarks
     "types-PyYAML>=6.0",
 ]
 
@@ -57,10 +51,13 @@ setup(
         "dask>=2025.1",
         "distributed>=2025.1",
         "huggingface_hub>=1.31",
+        "kss>=6.0.6,<6.1",  # the splitter of that name reaches into its modules
         "numpy>=2.0",
         "pyarrow>=18",
+        "python-mecab-ko>=1.3.7",  # what kss takes for its backend "mecab"; its dictionary comes along
         "rich>=13.9",
         "safetensors>=0.8",
+        "smart_open>=7.0",
         "tokenizers>=0.23.1",
         "torch>=2.10",
         "transformers>=5.0",
@@ -69,11 +66,10 @@ setup(
         "gcp": GCP,
         "aws": AWS,
         "kiwi": KIWI,
-        "kss": KSS,
         "query": QUERY,
         "browser": BROWSER,
         "dev": DEV,
-        "all": [*GCP, *AWS, *KIWI, *KSS, *QUERY],
+        "all": [*GCP, *AWS, *KIWI, *QUERY],
     },
     entry_points={"console_scripts": ["klue-beam = klue_beam.__main__:main"]},
     classifiers=[

@@ -131,12 +131,12 @@ def test_the_setup_is_done_once_and_again_when_more_is_asked_for(
     bare_checkout: Path, fake_environment: Path, tmp_path: Path
 ) -> None:
     """What was asked for once stays: an environment of the tests runs the sample, too."""
-    for extras in ([], [], ["kss"], ["kss"], []):
+    for extras in ([], [], ["kiwi"], ["kiwi"], []):
         assert call_run_sh(bare_checkout, "setup", *extras, cwd=tmp_path).returncode == 0
     (bare_checkout / "constraints.txt").write_text("torch==2.13.0\n", encoding="utf-8")
     assert call_run_sh(bare_checkout, "setup", cwd=tmp_path).returncode == 0
     asked = [line.rpartition("[")[2] for line in fake_environment.read_text().splitlines()]
-    assert asked == ["query]", "query,kss]", "query]"]
+    assert asked == ["query]", "query,kiwi]", "query]"]
 
 
 def test_help_needs_no_environment_and_names_the_commands(bare_checkout: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from klue_beam.transforms.split.splitters.fast import fast_version
 from klue_beam.transforms.split.splitters.foreign import ForeignSplitter, require_package
 from klue_beam.transforms.split.splitters.spans import Splitter
 
-_REMEDY: Final = "Run `pip install 'klue-beam[kss]'`, or choose the default, `fast`."
+_REMEDY: Final = "Run `pip install kss python-mecab-ko`, or choose the default, `fast`."
 
 _AFTER_ADDRESS: Final = ".,;:!?…~"
 

@@ -17,6 +17,7 @@ from klue_beam.transforms.base.stores.base import (
     StoreError,
 )
 from klue_beam.transforms.base.stores.local import LocalStore
+from klue_beam.transforms.base.stores.opening import locate
 
 
 @pytest.fixture
@@ -229,3 +230,14 @@ def test_who_is_refused_leaves_the_folder_that_another_one_holds(store: LocalSto
         assert store.is_there()
     finally:
         os.close(folder)
+
+
+@pytest.mark.parametrize("name", ["a#b?c.txt", "%41.txt", "[라벨] x.txt", "gs:/y.txt", "s3:/y.txt", "~t.txt"])
+def test_a_path_is_a_path_whatever_it_looks_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A relative folder called `gs:` is no bucket, and no sign in a name is read as part of an address."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text(name, encoding="utf-8")
+    store, key = locate(name)
+    with store.open(key) as file:
+        assert file.read().decode() == name
