@@ -33,7 +33,7 @@ def test_commits_after_the_first(texts: str, model: str, tmp_path: Path) -> None
 def test_a_size_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         scaling.main(["workers", "--input", "x", "--size", "much"])
-    assert "a size must be a number of bytes" in capsys.readouterr().err
+    assert "must be a number of bytes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", [["--workers", "2"], ["--shard_bytes=1000"]])
