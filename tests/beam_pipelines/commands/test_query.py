@@ -20,7 +20,10 @@ from klue_beam.beam_pipelines.cli import main
 from klue_beam.beam_pipelines.views.table import draw_rows
 
 
-def test_a_table_is_drawn_with_as_many_rows_as_asked(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_is_drawn_with_as_many_rows_as_asked(
+    undisturbed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")  # in a narrow terminal cells are broken into lines
     sql = "SELECT doc_id, text, begin_char, end_char FROM sentences ORDER BY doc_id, begin_char"
     assert main(["query", str(undisturbed), sql, "--limit", "2"]) == 0
     head, _, first, _, more = capsys.readouterr().out.splitlines()

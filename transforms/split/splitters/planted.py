@@ -60,7 +60,7 @@ def invented_noun(rng: random.Random) -> str:
     """Invent a noun of two to five syllables that ends like a verb.
 
     >>> invented_noun(random.Random(4))
-    '연다'
+    '완다'
     """
     (tail,) = rng.choices(_TAILS, _TAIL_WEIGHTS)
     body = rng.choices(_BODIES, k=rng.choice((1, 1, 2, 2, 2, 3, 4)))
