@@ -46,20 +46,12 @@ def _export(arguments: Sequence[str]) -> int:
         parser.error(f"the following arguments are required: {', '.join(missing)}")
     base = load(NAME, "klue_beam.transforms.export.base")
     reader = load(NAME, "klue_beam.transforms.plan.dataset")
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
     from klue_beam.beam_pipelines.views.consoles import open_console  # noqa: PLC0415
+    from klue_beam.beam_pipelines.views.progress import make_bar  # noqa: PLC0415
 
     out, err = open_console(), open_console(stderr=True)
-    bar = Progress(
-        TextColumn("exporting sentences"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
+    bar = make_bar("exporting sentences", err)
     with bar:
         task = bar.add_task("", total=None)
         dataset = reader.open_dataset(options.dataset, lambda rows: bar.advance(task, rows))

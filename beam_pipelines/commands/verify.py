@@ -45,21 +45,13 @@ def main(arguments: Sequence[str]) -> int:
 def _verify(arguments: Sequence[str]) -> int:
     dataset: str = make_parser().parse_args(list(arguments)).dataset
     verify = load(NAME, "klue_beam.transforms.verify.dataset").verify
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     from klue_beam.beam_pipelines.views.consoles import open_console  # noqa: PLC0415
+    from klue_beam.beam_pipelines.views.progress import make_bar  # noqa: PLC0415
 
     out, err = open_console(), open_console(stderr=True)
-    bar = Progress(
-        TextColumn("verifying shards"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
+    bar = make_bar("verifying shards", err)
     with bar:
         task = bar.add_task("", total=None)
         report = verify(dataset, lambda done, total: bar.update(task, completed=done, total=total))

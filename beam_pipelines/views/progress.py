@@ -9,7 +9,16 @@ from types import TracebackType
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from klue_beam.schemas.shard import Receipt, Shard
 
@@ -131,6 +140,24 @@ def format_seconds(seconds: float | None) -> str:
         return "-:--:--"
     whole = int(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def make_bar(what: str, console: Console) -> Progress:
+    """Make a bar that counts what is done, on a terminal; elsewhere it shows nothing.
+
+    Args:
+      what: what is counted, as in "verifying shards".
+      console: where to.
+    """
+    return Progress(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 class ProgressView:
