@@ -21,7 +21,7 @@ from beam_pipelines.training_setup import (
     load_teacher,
     start_model,
 )
-from schemas.labels import TASKS
+from schemas.labels import RE_ONLY_TYPES, TASKS
 from transforms.config import DEVICES, require
 from transforms.models.checkpoint import save_model
 from transforms.models.multitask import MultiTaskModel, count_parameters
@@ -36,6 +36,10 @@ DATA_NAMES: Final = {
     "ner": "KLUE-NER (.tsv)",
     "re": "KLUE-RE (.json or .jsonl)",
     "dp": "KLUE-DP (.tsv)",
+    "tc_said": "headlines (as `tc`), each told in another way: with a stop, as a sentence, in a frame",
+    "ner_varied": "sentences (as `ner`) with addresses, brackets, honorifics, ranges put in, and those of ner_raw",
+    "ner_mentions": "sentences (as `ner_raw`) whose titles, works and products are tagged by ner_forms",
+    "re_pairs": "sentences with pairs as in running text (`python -m beam_pipelines.pair_data`)",
     "ner_raw": "sentences without entity labels, labelled by ner_forms where that is sure",
     "ner_forms": "entity surface forms with fine labels and frequencies",
     "dp_aux": "a CoNLL-U treebank with another scheme: trained through a head of its own, which is not stored",
@@ -143,6 +147,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="put other names of KLUE-RE's rows in the place of so many of their mentions",
     )
+    add("--even_topics", action="store_true", help="learn topics as if each were alike frequent in the headlines")
+    add(
+        "--mention_types",
+        default=",".join(RE_ONLY_TYPES),
+        help="of a new model, comma-separated; with CV words for positions and kinships are a type of their own",
+    )
+    add("--pair_context", type=int, help="tokens that a pair sees on either side (default: the base's, else all)")
     add("--device", choices=DEVICES, default="auto", help="where to train; auto takes a GPU where torch sees one")
     add("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
     add("--stop_after", type=int, help="stop after so many steps, with a checkpoint to go on from")
@@ -187,8 +198,11 @@ def _check_names(
         raise ValueError(f"Each task must have its data, got none for {missing[0]}. Add `--data {missing[0]}=FILE`.")
     if idle := [name for name in data if name.split("_")[0] not in (*tasks, "text")]:
         raise ValueError(f"`--data` must serve a task of `--task`, got {idle[0]}. Leave it out, or add its task.")
-    if ("ner_raw" in data) != ("ner_forms" in data):
-        raise ValueError("`ner_raw` and `ner_forms` must be given together, got one of them. Give the other, too.")
+    reads_forms = {"ner_raw", "ner_mentions"} & set(data)
+    if bool(reads_forms) != ("ner_forms" in data):
+        raise ValueError(
+            "`ner_raw` or `ner_mentions` must be given together with `ner_forms`, got one of them. Give the other, too."
+        )
     if "text" in data and not has_teacher:
         raise ValueError("`text` must have a teacher that labels it, got none. Add `--teacher`, or leave it out.")
     if idle := [name for name in epochs if name not in data]:
@@ -267,6 +281,7 @@ def _run(
         pair_context_chars=args.pair_context_chars,
         swap_share=args.swap_mentions,
         seed=args.seed,
+        even_topics=args.even_topics,
     )
     extra.to(device)
     n_rows = {objective.name: len(objective.texts) for objective in objectives}

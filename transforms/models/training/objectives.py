@@ -31,6 +31,10 @@ from transforms.models.spec import bio_tags
 IGNORE: Final = -100
 """The label that a loss leaves out."""
 
+TITLE_TYPE: Final = "CV"
+"""Positions, occupations, kinships (`대통령`, `선생님`, `부모`), for a model whose mention types have it: KLUE-RE calls
+them POH where they are a person's title. The letters are those of the 150 kinds of KLUE-NER's corpus."""
+
 UNKNOWN_MENTION_WEIGHT: Final = 0.1
 """How much "no mention here" counts where KLUE-RE says nothing: it marks two mentions of a sentence, not all."""
 
@@ -152,16 +156,29 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 class TopicObjective:
-    """The topic, with label smoothing since headlines are ambiguous."""
+    """The topic, with label smoothing since headlines are ambiguous.
 
-    def __init__(self, name: str, examples: Sequence[TopicExample], topics: Sequence[str]) -> None:
+    Args:
+      name: what the recipe calls it.
+      examples: texts with their topics.
+      topics: the model's.
+      even: learn scores to which the shares of the examples' topics are still to be added, so that the model holds all
+        topics for alike likely (Menon et al., 2021, https://arxiv.org/abs/2007.07314).
+    """
+
+    def __init__(
+        self, name: str, examples: Sequence[TopicExample], topics: Sequence[str], *, even: bool = False
+    ) -> None:
         self.name = name
         self.texts = [example.text for example in examples]
         self.labels = np.array([topics.index(example.label) for example in examples])
+        counts = np.bincount(self.labels, minlength=len(topics)) + 1.0
+        shares = counts / counts.sum() if even else np.full(len(topics), 1 / len(topics))
+        self.log_shares = np.log(shares * len(topics)).astype(np.float32)
 
     def known(self) -> bytes:
-        """See Objective: the topics."""
-        return self.labels.tobytes()
+        """See Objective: the topics, and their shares where they count."""
+        return self.labels.tobytes() + (self.log_shares.tobytes() if self.log_shares.any() else b"")
 
     def outputs(
         self,
@@ -173,6 +190,7 @@ class TopicObjective:
     ) -> dict[str, Output]:
         """See Objective: tc."""
         logits = model.topic(states.hidden, states.mask).float()
+        logits = logits + to_tensor(self.log_shares, logits.device)
         return {"tc": Output(logits, to_tensor(self.labels[index], logits.device), label_smoothing=0.05)}
 
 
@@ -220,6 +238,8 @@ class RelationObjective:
         self.texts = [example.text for example in examples]
         self.labels = np.array([relations.index(example.label) for example in examples])
         self.tag_ids = {tag: i for i, tag in enumerate(bio_tags(mention_types))}
+        titles = (row.text[row.object.begin : row.object.end] for row in examples if row.label == "per:title")
+        self._titles = frozenset(titles) if f"B-{TITLE_TYPE}" in self.tag_ids else frozenset()
 
     def known(self) -> bytes:
         """See Objective: the mentions and their relations."""
@@ -250,9 +270,11 @@ class RelationObjective:
         for offset, example in zip(offsets[:-1], batch, strict=True):
             for mention in (example.subject, example.object):
                 weights[offset + mention.begin : offset + mention.end] = 1.0
-                if f"B-{mention.type}" in self.tag_ids:
-                    tags[offset + mention.begin : offset + mention.end] = self.tag_ids[f"I-{mention.type}"]
-                    tags[offset + mention.begin] = self.tag_ids[f"B-{mention.type}"]
+                is_title = mention.type == "POH" and example.text[mention.begin : mention.end] in self._titles
+                type_ = TITLE_TYPE if is_title else mention.type
+                if f"B-{type_}" in self.tag_ids:
+                    tags[offset + mention.begin : offset + mention.end] = self.tag_ids[f"I-{type_}"]
+                    tags[offset + mention.begin] = self.tag_ids[f"B-{type_}"]
         return tags, weights
 
 
