@@ -65,7 +65,7 @@ def write_card(folder: Path, model: MultiTaskModel, run: Run) -> None:
         f"{encoder.vocab_size:,} pieces",
         "parameters": f"{count_parameters(model):,}",
         "starts from": Path(run.base).name,
-        "teacher": f"{Path(run.teacher).name}" if run.teacher else "none",
+        "teacher": ", ".join(Path(name).name for name in run.teacher.split(",")) if run.teacher else "none",
     }
     training = {f.name: getattr(run.config, f.name) for f in dataclasses.fields(run.config) if f.name != "epochs"}
     lines = [f"# {spec.name}", "", "A multi-task model for `klue-beam annotate --model`.", ""]

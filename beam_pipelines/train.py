@@ -116,8 +116,14 @@ def build_parser() -> argparse.ArgumentParser:
     add("--vocab_size", type=int, default=16_000, help="pieces of a new encoder's tokenizer")
     add("--hidden_size", type=int, default=384, help="of a new encoder")
     add("--heads", type=int, default=12, help="attention heads of a new encoder")
-    add("--teacher", metavar="FOLDER", help="a model folder to learn from beside the labels: its scores and states")
+    add(
+        "--teacher",
+        metavar="FOLDER",
+        help="a model folder to learn from beside the labels: its scores and states; of several, "
+        "separated by commas, the mean of their scores",
+    )
     add("--teacher_weight", type=float, default=0.7, help="the teacher's share of the loss; the labels have the rest")
+    add("--state_weight", type=float, default=1.0, help="how much the distance from the teacher's states counts")
     add(
         "--embeddings_of",
         default="",
@@ -266,7 +272,8 @@ def _run(
     teacher = load_teacher(args, model, tokenizer)
     model.to(device)
     if teacher is not None:
-        teacher.model.to(device)
+        for one in (teacher.model, *teacher.others):
+            one.to(device)
     extra = nn.ModuleDict()
     hold_out_dp = not args.all_dp_rows
     objectives = load_objectives(

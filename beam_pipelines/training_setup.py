@@ -177,14 +177,19 @@ def load_teacher(options: argparse.Namespace, student: MultiTaskModel, tokenizer
     """
     if options.teacher is None:
         return None
-    folder = resolve_folder(options.teacher)
-    if folder is None:
-        raise ValueError(
-            f"`--teacher` must be a model folder that `klue-beam train` wrote, got {options.teacher!r}. Check the path."
-        )
-    teacher, its_tokenizer = load_model(folder)
-    check_teacher(teacher, its_tokenizer, student, tokenizer)
-    return Teacher(teacher, hash_folder(folder), options.teacher_weight)
+    models, hashes = [], []
+    for name in options.teacher.split(","):
+        folder = resolve_folder(name)
+        if folder is None:
+            raise ValueError(
+                f"`--teacher` must be a model folder that `klue-beam train` wrote, got {name!r}. Check the path."
+            )
+        teacher, its_tokenizer = load_model(folder)
+        check_teacher(teacher, its_tokenizer, student, tokenizer)
+        models.append(teacher)
+        hashes.append(hash_folder(folder))
+    weights = options.teacher_weight, options.state_weight
+    return Teacher(models[0], ",".join(hashes), weights[0], tuple(models[1:]), weights[1])
 
 
 def load_objectives(

@@ -303,3 +303,17 @@ def test_training_from_scratch_learns_and_goes_on(
     assert (tmp_path / "new" / "tokenizer.json").read_bytes() == pieces
     values = losses(tmp_path / "new")["tc"]
     assert sum(values[-3:]) < 0.9 * sum(values[:3])
+
+
+def test_several_teachers_are_asked_together(base: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    """Two teachers of other weights teach what neither says alone; without the distance of states it falls, too."""
+    other = tiny_checkpoint(tmp_path / "other", seed=19)
+    more = ["--layers", "1", "--teacher", f"{base},{other}", "--teacher_weight", "1", "--state_weight", "0"]
+    assert main(command(base, data, tmp_path / "student", *more, "--epochs", "tc=6", tasks=("tc",))) == 0
+    values = losses(tmp_path / "student")["tc"]
+    third = len(values) // 3
+    assert sum(values[-third:]) < 0.97 * sum(values[:third])
+    alone = command(base, data, tmp_path / "alone", *more, "--epochs", "tc=6", tasks=("tc",))
+    alone[alone.index(f"{base},{other}")] = str(base)
+    assert main(alone) == 0
+    assert values[0] != losses(tmp_path / "alone")["tc"][0]

@@ -1,5 +1,7 @@
 """A smaller student learns from a teacher: what the teacher says of each item, and the states that it says it from."""
 
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -62,7 +64,11 @@ def check_teacher(
 
 
 def distillation_loss(
-    outputs: Mapping[str, Output], theirs: Mapping[str, Output], states: States, their_states: States
+    outputs: Mapping[str, Output],
+    theirs: Mapping[str, Output],
+    states: States,
+    their_states: States,
+    state_weight: float = 1.0,
 ) -> Tensor:
     """Measure how far a student is from its teacher on a batch.
 
@@ -73,6 +79,7 @@ def distillation_loss(
     Args:
       outputs, theirs: of the student and of the teacher, for the same batch.
       states, their_states: what both encoders made of it.
+      state_weight: how much the distance of the states counts.
 
     Reference: Hinton et al., 2015, https://arxiv.org/abs/1503.02531 (logits); Jiao et al., 2020,
     https://arxiv.org/abs/1909.10351 (states).
@@ -81,8 +88,24 @@ def distillation_loss(
     token = states.mask.bool()
     for ours, other in ((states.hidden, their_states.hidden), (states.lower, their_states.lower)):
         goal = other[token].float()
-        losses.append((ours[token].float() - goal).square().mean() / goal.square().mean())
+        losses.append(state_weight * (ours[token].float() - goal).square().mean() / goal.square().mean())
     return torch.stack(losses).sum()
+
+
+def average_outputs(said: Sequence[Mapping[str, Output]]) -> Mapping[str, Output]:
+    """Average what several models say of a batch: the logits become logarithms of their mean probabilities.
+
+    >>> one, other = (Output(torch.tensor([[0.0, x]]), torch.zeros(1).long()) for x in (0.0, 9.0))
+    >>> torch.softmax(average_outputs([{"tc": one}, {"tc": other}])["tc"].logits, -1)[0, 1].item() > 0.74
+    True
+    """
+    if len(said) == 1:
+        return said[0]
+    averaged = {}
+    for name, first in said[0].items():
+        logs = torch.stack([torch.log_softmax(outputs[name].logits.clamp(min=_NO_LOGIT), -1) for outputs in said])
+        averaged[name] = dataclasses.replace(first, logits=logs.logsumexp(0) - math.log(len(said)))
+    return averaged
 
 
 def _divergence(output: Output, their_logits: Tensor) -> Tensor:

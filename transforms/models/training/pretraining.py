@@ -459,6 +459,7 @@ def read_targets(
     sources: Mapping[str, bool] | None,
     folder: Path,
     *,
+    max_pieces: int = 48,
     bf16: bool = False,
     on_part: Callable[[int, int], None] = lambda _, __: None,
 ) -> npt.NDArray[np.float16]:
@@ -469,6 +470,8 @@ def read_targets(
       corpus: the passages.
       sources: by name, which are read; None for all.
       folder: where the means lie.
+      max_pieces: longer passages are not read: most of the time would go into them, and what is to be kept is what
+        the encoder knows of sentences.
       bf16: read under bf16 autocast.
       on_part: hears how many passages are read, and of how many.
 
@@ -485,7 +488,7 @@ def read_targets(
     means = np.lib.format.open_memmap(path, mode="r+")
     require(means.shape == shape, f"{path} must hold a row of each of the corpus's passages", means.shape, "Remove it.")
     asked = [i for i, name in enumerate(corpus.names) if sources is None or sources.get(name, False)]
-    wanted = np.flatnonzero(np.isin(corpus.source, asked) & (corpus.lengths > 0))
+    wanted = np.flatnonzero(np.isin(corpus.source, asked) & (corpus.lengths > 0) & (corpus.lengths <= max_pieces))
     left = wanted[np.isnan(means[wanted, 0])]
     left = left[np.argsort(corpus.lengths[left], kind="stable")]
     device = next(encoder.parameters()).device

@@ -18,7 +18,7 @@ from transforms.config import require
 from transforms.models.batching import count_max_pieces
 from transforms.models.multitask import MultiTaskModel
 from transforms.models.pieces import PaddedInputs, TextTokenizer
-from transforms.models.training.distillation import distillation_loss
+from transforms.models.training.distillation import average_outputs, distillation_loss
 from transforms.models.training.objectives import Objective, device_of, encode_batch, run_encoder, total_loss
 
 STATE_FILE: Final = "training_state.pt"
@@ -115,11 +115,15 @@ class Teacher:
       model: in evaluation mode, checked by `check_teacher`.
       sha256: of its folder; a run goes on only with the same teacher.
       weight: the teacher's share of the loss, from 0 to 1; the labels have the rest.
+      others: models that are asked, too: what they all say is averaged. Only the first one's states are learnt.
+      state_weight: how much the distance between states counts; it is of use where the student began as the teacher.
     """
 
     model: MultiTaskModel
     sha256: str
     weight: float
+    others: tuple[MultiTaskModel, ...] = ()
+    state_weight: float = 1.0
 
     def __post_init__(self) -> None:
         require(0 < self.weight <= 1, "`teacher_weight` must be above 0 and at most 1", self.weight, "Give 0.7.")
@@ -295,7 +299,11 @@ def _step(
             with torch.no_grad():
                 their_states = run_encoder(teacher.model, inputs)
                 theirs = objective.outputs(teacher.model, their_states, encoded, inputs, index)
-            distance = distillation_loss(outputs, theirs, states, their_states)
+                said = [theirs] + [
+                    objective.outputs(other, run_encoder(other, inputs), encoded, inputs, index)
+                    for other in teacher.others
+                ]
+            distance = distillation_loss(outputs, average_outputs(said), states, their_states, teacher.state_weight)
             loss = (1 - teacher.weight) * loss + teacher.weight * distance
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -345,6 +353,8 @@ def _fingerprint(
         digest.update(objective.known())
         digests[objective.name] = [len(objective.texts), digest.hexdigest()]
     asked = [] if teacher is None else [teacher.sha256, teacher.weight]
+    if teacher is not None and (teacher.others or teacher.state_weight != 1):
+        asked.append(teacher.state_weight)
     return json.dumps([dataclasses.asdict(config), dataclasses.asdict(model.spec), digests, asked], sort_keys=True)
 
 

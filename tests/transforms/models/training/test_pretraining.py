@@ -133,3 +133,14 @@ def test_a_branch_goes_on_from_another_run(tokenizer: TextTokenizer, corpus: Cor
     other = make_run(tokenizer, corpus, tmp_path / "other", dataclasses.replace(CONFIG, seed=2))
     with pytest.raises(ValueError, match="must go on with"):
         other.resume(tmp_path / "level" / "pretraining_state.pt")
+
+
+def test_targets_are_standard_and_of_short_passages_of_the_named_sources(
+    tokenizer: TextTokenizer, corpus: Corpus, tmp_path: Path
+) -> None:
+    targets = read_targets(make_encoder(tokenizer), tokenizer, corpus, None, tmp_path, max_pieces=20)
+    known = ~np.isnan(targets[:, 0])
+    assert np.array_equal(known, corpus.lengths <= 20)
+    assert np.abs(targets[known].astype(np.float32).mean(0)).max() < 0.05
+    again = read_targets(make_encoder(tokenizer), tokenizer, corpus, {"lines": True}, tmp_path)
+    assert not np.isnan(again[corpus.source == 0]).any()
