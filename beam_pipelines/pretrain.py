@@ -114,7 +114,7 @@ def _run(args: argparse.Namespace) -> bool:
     run = Pretrainer(model, tokenizer, corpus, config, folder, targets)
     run.resume(None if args.start is None else Path(args.start) / STATE_FILE)
     sizes = {name: int(corpus.lengths[corpus.source == number].sum()) for number, name in enumerate(corpus.names)}
-    _say(f"pieces: {sizes}; {run.n_steps:,} steps, begun at {run.step:,}; held out: {run.evaluate()}")
+    _say(f"pieces: {sizes}; {run.n_steps:,} steps, begun at {run.step:,}")
     complete = run.run(lambda report: _say(json.dumps(report, ensure_ascii=False)), args.stop_after)
     if complete:
         model.encoder.save_pretrained(folder)

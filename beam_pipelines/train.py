@@ -37,6 +37,7 @@ DATA_NAMES: Final = {
     "re": "KLUE-RE (.json or .jsonl)",
     "dp": "KLUE-DP (.tsv)",
     "tc_said": "headlines (as `tc`), each told in another way: with a stop, as a sentence, in a frame",
+    "tc_bodies": "sentences with their documents' topics, and some without (`python -m beam_pipelines.topic_data`)",
     "ner_varied": "sentences (as `ner`) with addresses, brackets, honorifics, ranges put in, and those of ner_raw",
     "ner_mentions": "sentences (as `ner_raw`) whose titles, works and products are tagged by ner_forms",
     "re_pairs": "sentences with pairs as in running text (`python -m beam_pipelines.pair_data`)",

@@ -45,6 +45,7 @@ from transforms.models.training.relation_rows import keep_around_pair, swap_ment
 from transforms.models.training.scratch import build_random_encoder, start_from_scratch
 from transforms.models.training.student import keep_layers, keep_units
 from transforms.models.training.texts import read_texts, split_texts
+from transforms.models.training.topic_rows import SoftTopicObjective, load_topic_rows
 from transforms.models.training.trainer import STATE_FILE, Teacher
 from transforms.models.training.treebanks import read_head_final
 from transforms.models.training.vocabulary import cut_vocabulary
@@ -230,6 +231,8 @@ def load_objectives(
         if "tc_said" in data:
             said = vary_headlines(read_tc(data["tc_said"]), seed)
             objectives.append(TopicObjective("tc_said", said, spec.topics, even=even_topics))
+        if "tc_bodies" in data:
+            objectives.append(SoftTopicObjective("tc_bodies", load_topic_rows(data["tc_bodies"]), spec.topics))
     if "ner" in tasks:
         objectives += _entity_objectives(data, spec, folder, seed)
     if "re" in tasks:

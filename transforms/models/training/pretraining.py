@@ -431,7 +431,7 @@ class Pretrainer:
         return pieces, sentence
 
     @torch.no_grad()
-    def evaluate(self, n_tokens: int = 12_000) -> dict[str, float]:
+    def evaluate(self, n_tokens: int = 8_000) -> dict[str, float]:
         """Give the loss on held-out passages of each source, of so many tokens at most, always hidden alike."""
         self.model.eval()
         losses = {}

@@ -1,6 +1,7 @@
 """Training data as running text has it: headlines told otherwise, entities beside addresses, mentions, pairs."""
 
 import dataclasses
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from beam_pipelines import pair_data, topic_data
 from beam_pipelines.train import main
 from schemas.labels import NO_RELATION, RELATIONS, TOPICS
 from tests.klue_rows import write_all
-from tests.tiny_models import tiny_checkpoint
+from tests.tiny_models import SENTENCES, tiny_checkpoint
 from transforms.formats.klue import (
     EntityExample,
     Mention,
@@ -45,6 +47,13 @@ from transforms.models.training.pair_rows import (
     make_pair_rows,
     save_pair_rows,
     shorten_row,
+)
+from transforms.models.training.topic_rows import (
+    SoftTopicObjective,
+    load_topic_rows,
+    make_document_rows,
+    make_plain_rows,
+    save_topic_rows,
 )
 from transforms.models.training.trainer import TrainConfig, train
 
@@ -255,3 +264,47 @@ def test_the_command_trains_on_all_of_it(tmp_path: Path) -> None:
     assert spec.mention_types == ("POH", "NOH", "CV")
     assert spec.pair_context == 16
     assert NO_RELATION in spec.relations
+
+
+def test_topics_of_documents_and_of_nothing(tmp_path: Path) -> None:
+    logs = np.log(np.full((3, 7), 0.05) + 0.65 * np.eye(7)[[2, 2, 0]])
+    rows = make_document_rows([(("제목", "가", "나"), logs)], TOPICS)
+    assert [row.text for row in rows] == ["제목", "가", "나"]
+    assert rows[0].goal == rows[2].goal
+    assert max(rows[0].goal, key=lambda topic: rows[0].goal[topic]) == TOPICS[2]
+    assert sum(rows[0].goal.values()) == pytest.approx(0.85, abs=0.03)
+    plain = make_plain_rows(50, 1)
+    assert len({row.text for row in plain}) > 40
+    assert all(not row.goal for row in plain)
+    path = tmp_path / "topics.jsonl"
+    save_topic_rows(path, [*rows, *plain])
+    assert load_topic_rows(str(path)) == [*rows, *plain]
+    objective = SoftTopicObjective("tc_bodies", [rows[0], plain[0]], TOPICS)
+    assert objective.goals.sum(1) == pytest.approx([1, 1])
+    assert objective.goals[1] == pytest.approx([1 / 7] * 7)
+    model, tokenizer = load_model(tiny_checkpoint(tmp_path / "base"))
+    output = run_objective(objective, model, tokenizer, np.arange(2))["tc"]
+    wanted = -(torch.from_numpy(objective.goals) * torch.log_softmax(output.logits, -1)).sum(1).mean()
+    assert output.loss().item() == pytest.approx(wanted.item())
+
+
+def test_commands_that_make_rows_write_what_train_reads(tmp_path: Path) -> None:
+    data = write_all(tmp_path, rows=20)
+    base = tiny_checkpoint(tmp_path / "base")
+    documents = [{"text": f"서울시 행사 {i}\n" + " ".join(SENTENCES)} for i in range(12)]
+    lines = "\n".join(json.dumps(document, ensure_ascii=False) for document in documents)
+    (tmp_path / "docs.jsonl").write_text(lines, encoding="utf-8")
+    common = ["--model", str(base), "--threads", "1", "--device", "cpu"]
+    out = tmp_path / "topics.jsonl"
+    assert topic_data.main(["--text", str(tmp_path / "docs.jsonl"), "--plain", "5", "--output", str(out), *common]) == 0
+    rows = load_topic_rows(str(out))
+    titles = {row.text for row in rows if row.text.startswith("서울시 행사")}
+    assert 2 < len(titles) < 12
+    pairs = tmp_path / "pairs.jsonl"
+    call = ["--re_data", str(data["re"]), "--text", f"{tmp_path / 'docs.jsonl'}=4", "--output", str(pairs), *common]
+    assert pair_data.main(call) == 0
+    first = pairs.read_bytes()
+    assert pair_data.main(call) == 0
+    assert pairs.read_bytes() == first
+    texts = {row.text for row in load_pair_rows(str(pairs))}
+    assert {row.text for row in read_re(str(data["re"]))} <= texts
