@@ -57,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pair_context", type=int, metavar="TOKENS", help="that a pair of entities sees on either side"
     )
+    parser.add_argument(
+        "--even_topics", action="store_true", help="fit topics for texts of which each topic has a like share"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
     return parser
 
@@ -89,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
             counts = ", ".join(f"{name} {count:,}" for name, count in left_out.items() if count)
             console.print(f"left out as too long: {counts}", highlight=False)
         with console.status("fitting"):
-            fitted = fit(model, tokenizer, rows, files.get("ner"))
+            fitted = fit(model, tokenizer, rows, files.get("ner"), even_topics=args.even_topics)
     except (OSError, ValueError) as error:
         console.print(f"[red]{escape(str(error))}[/red]", highlight=False)
         return 2
@@ -128,10 +131,15 @@ def set_by_hand(spec: ModelSpec, args: argparse.Namespace) -> ModelSpec:
 
 
 def fit(
-    model: MultiTaskModel, tokenizer: TextTokenizer, rows: Sequence[tuple[Objective, Ints]], ner_data: str | None
+    model: MultiTaskModel,
+    tokenizer: TextTokenizer,
+    rows: Sequence[tuple[Objective, Ints]],
+    ner_data: str | None,
+    *,
+    even_topics: bool = False,
 ) -> ModelSpec:
     """Fit all that rows can tell, labelled ones with the numbers of those to fit on; gives the model's spec with it."""
-    fitted = calibrate(model, tokenizer, rows, model.spec.relations, NO_RELATION)
+    fitted = calibrate(model, tokenizer, rows, model.spec.relations, NO_RELATION, even_topics=even_topics)
     head_final = model.spec.head_final
     for objective, _ in rows:
         if isinstance(objective, DependencyObjective):

@@ -57,13 +57,14 @@ def collect_outputs(
     return collected
 
 
-def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False) -> Calibration:
+def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False, even: bool = False) -> Calibration:
     """Fit a temperature, and on request a bias for each class, by maximum likelihood.
 
     Args:
       logits: -inf for a class that an item cannot have. Shape: (n, n_classes).
       labels: Shape: (n,).
       with_prior: fit biases too.
+      even: let each class that occurs count alike, so that the fitted probabilities hold for classes of like shares.
 
     Raises:
       ValueError: if there are no labelled items.
@@ -78,6 +79,9 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False)
     if not len(labels):
         raise ValueError("Calibration must have labelled rows, got none. Give a file that has some.")
     logits = logits.detach().double().clamp(min=NO_LOGIT)
+    weights = torch.ones(logits.shape[1], dtype=torch.float64)
+    if even:
+        weights = 1 / torch.bincount(labels.cpu(), minlength=logits.shape[1]).clamp(min=1).double()
     log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(logits.shape[1], dtype=torch.float64, requires_grad=with_prior)
     parameters = [log_temperature, bias] if with_prior else [log_temperature]
@@ -86,7 +90,7 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, with_prior: bool = False)
     def closure() -> Tensor:
         optimizer.zero_grad()
         temperature = log_temperature.exp().clamp(MIN_TEMPERATURE, MAX_TEMPERATURE)
-        loss = functional.cross_entropy(logits / temperature + bias, labels) + 1e-4 * bias.square().sum()
+        loss = functional.cross_entropy(logits / temperature + bias, labels, weights) + 1e-4 * bias.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -127,6 +131,8 @@ def calibrate(
     objectives: Iterable[tuple[Objective, Ints]],
     relations: Sequence[str],
     no_relation: str,
+    *,
+    even_topics: bool = False,
 ) -> dict[str, Calibration]:
     """Fit the calibration of every output of some labelled examples.
 
@@ -135,6 +141,7 @@ def calibrate(
       objectives: labelled examples, with the numbers of those to fit on.
       relations: the model's relation labels.
       no_relation: the one that does not count.
+      even_topics: fit topics for texts of which each topic has a like share, not for shares as the examples have them.
     """
     fitted: dict[str, Calibration] = {}
     model.eval()
@@ -142,7 +149,8 @@ def calibrate(
         for name, (logits, labels) in collect_outputs(objective, model, tokenizer, index).items():
             if name == "mention":  # its labels are partial, so that a likelihood means little
                 continue
-            fitted[name] = fit_calibration(logits, labels, with_prior=name in WITH_PRIOR)
+            even = even_topics and name == "tc"
+            fitted[name] = fit_calibration(logits, labels, with_prior=name in WITH_PRIOR, even=even)
             if name == "re":
                 fitted[name] = fit_threshold(logits, labels, fitted[name], relations.index(no_relation))
     return fitted

@@ -250,3 +250,13 @@ def test_the_checkpoint_lies_in_the_folder(base: Path, data: dict[str, Path], tm
     """A stopped run leaves its state and nothing half written."""
     run(base, data, tmp_path / "run", stop_after=1)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["training_log.jsonl", STATE_FILE]
+
+
+def test_an_even_calibration_does_not_learn_the_shares() -> None:
+    random = np.random.default_rng(1)
+    labels = torch.from_numpy(random.choice(3, p=[0.8, 0.1, 0.1], size=3000))
+    logits = torch.from_numpy(2 * np.eye(3)[labels] + random.normal(size=(3000, 3)))
+    shares = fit_calibration(logits, labels, with_prior=True)
+    even = fit_calibration(logits, labels, with_prior=True, even=True)
+    assert shares.bias[0] - max(shares.bias[1:]) > 1
+    assert abs(even.bias[0] - max(even.bias[1:])) < 0.3
