@@ -18,7 +18,7 @@ from transforms.config import DEVICES, ModelConfig, ReadConfig
 from transforms.formats.klue import Mention, read_re
 from transforms.models.loading import Engine, load_engines
 from transforms.models.precision import choose_device
-from transforms.models.training.pair_rows import BELIEF, Guess, Guessed, make_pair_rows, save_pair_rows
+from transforms.models.training.pair_rows import Guess, Guessed, make_pair_rows, save_pair_rows
 from transforms.models.training.texts import read_texts, split_texts
 
 CACHE_SUFFIX: Final = ".guessed.jsonl"
@@ -39,7 +39,6 @@ def build_parser() -> argparse.ArgumentParser:
     add("--text", nargs="*", default=[], metavar="FILE=N", help="so many sentences of a file, drawn by the seed")
     add("--output", required=True, help="the file of pairs")
     add("--max_pairs", type=int, default=8, help="of a sentence, beside KLUE-RE's own")
-    add("--belief", type=float, default=BELIEF, help="how much of the model's belief in a relation stays")
     add("--min_chars", type=int, default=20, help="shorter sentences of the files are left out")
     add("--max_chars", type=int, default=200, help="longer ones are left out")
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the model")
@@ -69,7 +68,7 @@ def _run(args: argparse.Namespace) -> None:
     engine = load_engines(config, choose_device(args.device, args.precision))[0]
     guessed = guess(engine, [*texts, *others], Path(args.output + CACHE_SUFFIX))
     kept = {text: found for text, found in guessed.items() if text in set(texts) or _has_pair(found)}
-    rows = make_pair_rows(examples, kept, args.seed, max_pairs=args.max_pairs, belief=args.belief)
+    rows = make_pair_rows(examples, kept, args.seed, max_pairs=args.max_pairs)
     save_pair_rows(Path(args.output), rows)
     pairs = [pair for row in rows for pair in row.pairs]
     related = sum(sum(p for label, p in pair.goal.items() if label != "no_relation") for pair in pairs)

@@ -142,7 +142,7 @@ def test_pairs_are_marked_turned_guessed_and_impossible(tmp_path: Path) -> None:
     goals = {names(rows[0], pair): pair for pair in reversed(rows[0].pairs)}
     assert goals["김하늘", "새별전자"].goal == {"per:employee_of": 1.0}
     assert goals["새별전자", "김하늘"].goal == {"org:top_members/employees": 1.0}
-    assert goals["한빛은행", "이도윤"].goal == {"org:top_members/employees": pytest.approx(0.4)}
+    assert goals["한빛은행", "이도윤"].goal == {"org:top_members/employees": pytest.approx(0.352)}
     assert goals["김하늘", "부산"].goal == {}
     assert goals["김하늘", "부산"].weight == 0.5
     assert ("부산", "김하늘") not in goals
