@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="of the documents, by a hash; the others are to measure on",
     )
     add("--max_sentences", type=int, default=10, help="of a document")
+    add("--most", type=int, default=150, help="documents of one topic")
     add("--plain", type=int, default=2000, help="texts without a topic")
     add("--output", required=True, help="the file of rows")
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="of the model")
@@ -76,6 +77,8 @@ def _run(args: argparse.Namespace) -> None:
     model.to(choose_device(args.device, args.precision))
     topics = model.spec.topics
     documents = list(_list_sentences(args))
+    order = np.random.default_rng(args.seed).permutation(len(documents))
+    documents = [documents[i] for i in order]
     flat = [sentence.rstrip(" .") or sentence for sentences in documents for sentence in sentences]
     order = np.argsort([len(sentence) for sentence in flat], kind="stable")
     logs = np.zeros((len(flat), len(topics)))
@@ -87,7 +90,7 @@ def _run(args: argparse.Namespace) -> None:
             logits = run_objective(objective, model, tokenizer, part)["tc"].logits
         logs[part] = torch.log_softmax(logits, -1).double().cpu().numpy()
     bounds = np.cumsum([len(sentences) for sentences in documents])[:-1]
-    rows = make_document_rows(zip(documents, np.split(logs, bounds), strict=True), topics)
+    rows = make_document_rows(zip(documents, np.split(logs, bounds), strict=True), topics, most=args.most)
     best = [max(row.goal, key=lambda topic: row.goal[topic]) for row in rows]
     print({topic: best.count(topic) for topic in topics}, "sentences by the likeliest topic of their document")
     rows += make_plain_rows(args.plain, args.seed)

@@ -63,7 +63,10 @@ def make_plain_rows(count: int, seed: int) -> list[TopicRow]:
 
 
 def make_document_rows(
-    documents: Iterable[tuple[Sequence[str], npt.NDArray[np.float64]]], topics: Sequence[str], trust: float = 0.85
+    documents: Iterable[tuple[Sequence[str], npt.NDArray[np.float64]]],
+    topics: Sequence[str],
+    trust: float = 0.85,
+    most: int | None = None,
 ) -> list[TopicRow]:
     """Give each sentence of a document what its whole document is likely about.
 
@@ -72,14 +75,19 @@ def make_document_rows(
         Shape of those: (n_sentences, n_topics).
       topics: their names.
       trust: how much of that belief stays; topics share the rest.
+      most: documents of one topic, the first ones; else what texts there are would tell how frequent topics are.
 
     The title counts as much as three sentences. Mean log probabilities are a document's; they are sharpened by half,
     since sentences of one document are no independent witnesses.
     """
     rows = []
+    taken = [0] * len(topics)
     for sentences, logs in documents:
         weights = np.where(np.arange(len(sentences)) == 0, 3.0, 1.0)
         mean = 1.5 * (logs * weights[:, None]).sum(0) / weights.sum()
+        taken[int(mean.argmax())] += 1
+        if most is not None and taken[int(mean.argmax())] > most:
+            continue
         belief = np.exp(mean - mean.max())
         belief *= trust / belief.sum()
         goal = {topic: round(float(p), 4) for topic, p in zip(topics, belief, strict=True) if p > 0.01}

@@ -273,6 +273,9 @@ def test_topics_of_documents_and_of_nothing(tmp_path: Path) -> None:
     assert rows[0].goal == rows[2].goal
     assert max(rows[0].goal, key=lambda topic: rows[0].goal[topic]) == TOPICS[2]
     assert sum(rows[0].goal.values()) == pytest.approx(0.85, abs=0.03)
+    other = (("다",), np.log(np.full((1, 7), 0.05) + 0.65 * np.eye(7)[[4]]))
+    documents = [(("가", "나"), logs[:2]), (("라",), logs[1:2]), other]
+    assert [row.text for row in make_document_rows(documents, TOPICS, most=1)] == ["가", "나", "다"]
     plain = make_plain_rows(50, 1)
     assert len({row.text for row in plain}) > 40
     assert all(not row.goal for row in plain)
