@@ -31,6 +31,7 @@ from transforms.models.pieces import TextTokenizer
 from transforms.models.spec import PAIR_LAYERS, ModelSpec
 from transforms.models.training.distillation import TextObjective, check_teacher
 from transforms.models.training.entity_forms import vary_entities
+from transforms.models.training.fast_training import train_fast
 from transforms.models.training.headlines import vary_headlines
 from transforms.models.training.mention_rows import MentionObjective, tag_mentions
 from transforms.models.training.objectives import (
@@ -86,7 +87,7 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
             model = keep_units(model, options.intermediate_size)
         fresh = model.spec.without_fit()
         model.spec = dataclasses.replace(fresh, name=name, embeddings_of=options.embeddings_of)
-        _train_by_products(model, options)
+        _prepare(model, options)
         if options.vocabulary_texts:
             texts = _read_documents(options.vocabulary_texts)
             model.encoder, tokenizer = cut_vocabulary(model.encoder, tokenizer, texts)
@@ -104,17 +105,13 @@ def start_model(options: argparse.Namespace, tasks: tuple[str, ...]) -> tuple[Mu
     model = MultiTaskModel(spec, encoder)
     model.copy_pair_layers()
     check_embeddings(model)
-    _train_by_products(model, options)
+    _prepare(model, options)
     return model, tokenizer
 
 
-def _train_by_products(model: MultiTaskModel, options: argparse.Namespace) -> None:
-    """Let attention be plain products in training, and pairs see so many tokens around them as asked.
-
-    The backward pass of torch's fused attention takes a third of a training step on a CPU, that of products a tenth.
-    """
-    if getattr(model.encoder, "_supports_attention_backend", False):
-        model.encoder.set_attn_implementation("eager")
+def _prepare(model: MultiTaskModel, options: argparse.Namespace) -> None:
+    """Let a model train fast, and its pairs see so many tokens around them as asked."""
+    train_fast(model)
     if options.pair_context is not None:
         model.spec = dataclasses.replace(model.spec, pair_context=options.pair_context)
     if "re" in model.spec.tasks:
