@@ -117,7 +117,11 @@ def test_a_model_goes_on_with_all_its_heads(base: Path, data: dict[str, Path], t
         (["--task", "tc,tv"], "`--task` must be out of tc, ner, re, dp, got 'tv'"),
         (["--task", "ner"], "Each task must have its data, got none for ner"),
         (["--data", "tc=/no/such.json"], "No such file or directory"),
-        (["--data", "tx=file"], "must name tc, ner, re, dp, ner_raw, ner_forms, dp_aux, text, got 'tx'"),
+        (
+            ["--data", "tx=file"],
+            "must name tc, ner, re, dp, tc_said, tc_bodies, ner_varied, ner_mentions, re_pairs, ner_raw, "
+            "ner_forms, dp_aux, text, got 'tx'",
+        ),
         (["--epochs", "tc=viele"], "`--epochs` must be NAME=NUMBER"),
         (["--epochs", "dp=2"], "`--epochs` must be of data that is given, got dp"),
         (["--epochs", "2"], "--epochs must be NAME=VALUE, got '2'"),
@@ -159,9 +163,9 @@ def test_data_that_serves_no_task_is_refused(
     )
     call = command(base, data, tmp_path / "model", tasks=("ner",))
     assert main([*call[:at], "ner_raw=x", *call[at:]]) == 2
-    assert "`ner_raw` and `ner_forms` must be given together" in capsys.readouterr().err.replace("\n", " ").replace(
-        "  ", " "
-    )
+    assert "`ner_raw` or `ner_mentions` must be given together with `ner_forms`" in capsys.readouterr().err.replace(
+        "\n", " "
+    ).replace("  ", " ")
 
 
 def test_a_tree_with_another_label_is_refused(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
