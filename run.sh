@@ -18,8 +18,8 @@ Usage: run.sh [COMMAND [ARGUMENT ...]]
   help        this text
   COMMAND     anything else goes to klue-beam: annotate, verify, evaluate, train, …
 
-The first setup downloads some 90 packages, 0.4 GB, and takes 1.5 GB on disk; `test` and `check` add a hundred more. On
-Linux with an NVIDIA GPU torch brings CUDA: 3 GB more to download.
+The first setup installs some 110 packages, 1.8 GB on disk; `test` and `check` add a hundred more. On Linux with an NVIDIA
+GPU torch brings CUDA: 3 GB more to download.
 
 KLUE_BEAM_PYTHON names the Python to set up with (3.11 or later; 3.11 is what the tests run on).
 TEXT
