@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from klue_beam.transforms.plan.plan import extend_plan, load_plan, make_plan, sa
 from klue_beam.transforms.plan.sources import find_sources
 
 CONFIG = AnnotateConfig()
+NOBODY = 65534
+"""The number of a user without rights."""
 
 
 @pytest.fixture
@@ -58,15 +61,31 @@ def test_a_link_to_nothing_is_named(here: Path, named: str) -> None:
         paths([named])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_cannot_be_read_is_named(here: Path) -> None:
-    (here / "corpus" / "deep").chmod(0)
-    message = (
-        r"^A folder of inputs must be readable, with all folders in it, got 'corpus/deep' \(Permission denied\)\. "
-    )
+@pytest.fixture
+def somebody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that everybody may read, and no rights of root, who may read every folder."""
+    folder = Path(tempfile.mkdtemp(prefix="klue-beam-"))
+    folder.chmod(0o755)
+    monkeypatch.chdir(folder)
+    user = os.geteuid()
+    try:
+        yield folder
+    finally:
+        os.seteuid(user)
+        monkeypatch.undo()
+        shutil.rmtree(folder)
+
+
+def test_a_folder_that_cannot_be_read_is_named(somebody: Path) -> None:
+    (somebody / "corpus" / "deep").mkdir(parents=True)
+    (somebody / "corpus" / "a.txt").write_text("글이다.\n", encoding="utf-8")
+    assert paths(["corpus"]) == ["corpus/a.txt"]
+    (somebody / "corpus" / "deep").chmod(0)
+    if os.geteuid() == 0:
+        os.seteuid(NOBODY)
+    message = r"^A folder of inputs must be readable, with all folders in it, got 'corpus/deep' \(Permission denied\)"
     with pytest.raises(PermissionError, match=message):
         paths(["corpus"])
-    (here / "corpus" / "deep").chmod(0o700)
 
 
 @pytest.mark.parametrize("named", ["corpus", "corpus/**/*.parquet", "corp*"])
